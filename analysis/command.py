@@ -1,0 +1,119 @@
+"""The command ``compare``."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from analysis.comparison import Comparison
+from physcore.command import Command, Job
+from physcore.score.command import base_of_run
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.references.reference import Reference
+    from physcore.process import Process
+    from physcore.score.model import ScoreModel
+
+__all__ = ["CompareCommand"]
+
+
+class CompareCommand(Command):
+    """Compare the learned score of a run with references, and draw the figures."""
+
+    summary: ClassVar[str] = "compare a run's learned score with references and draw the figures"
+    target: ClassVar[str] = "A run directory."
+    section: ClassVar[type | None] = Comparison
+
+    def base(self, target: str) -> dict[str, Any]:
+        """Return the configuration of a run directory."""
+        return base_of_run(target)
+
+    def run(self, job: Job) -> None:
+        """Compare, or find that all is there; print the table."""
+        from analysis.table import error_table
+        from physcore.storage.lock import locked
+        from physcore.storage.netcdf import read_dataset
+
+        folder, communicator = job.folder, job.communicator
+        with locked(folder.path, communicator):
+            folder.verify(communicator)
+            request = dataclasses.asdict(job.settings.sections["compare"])
+            outputs = [folder.comparison, folder.figures]
+            done = folder.stage_is_done("compare", request, outputs, job.settings.overwrite)
+            communicator.barrier()
+            if done:
+                job.say(f"compare: done already -> {folder.comparison}")
+                comparison = read_dataset(folder.comparison)
+            else:
+                comparison = self._compare(job, request)
+        job.say("")
+        job.say(error_table(comparison, _times(job, comparison)))
+
+    def _compare(self, job: Job, request: dict[str, Any]) -> "xr.Dataset":
+        from analysis.compare import compare
+        from physcore.device import resolve_device
+        from physcore.score.checkpoint import load_score
+        from physcore.storage.netcdf import write_dataset
+        from physcore.storage.run import open_run
+
+        folder, communicator = job.folder, job.communicator
+        settings: Comparison = job.settings.sections["compare"]
+        score = load_score(folder.path, device=resolve_device(job.settings.shared.device, communicator.rank))
+        trajectories = open_run(folder.path)
+        first = max(0, trajectories.sizes["path"] - settings.paths)
+        job.say(f"compare: {trajectories.sizes['path'] - first} paths a frame -> {folder.comparison}")
+        times = [float(t) for t in trajectories["time"].values if score.trained_at(float(t))]
+        references = self._references(job, score.process, times)
+        comparison = compare(
+            score,
+            references,
+            trajectories.isel(path=slice(first, None)),
+            times=sorted({*times, *(settings.times or [])}),
+            blocks=settings.blocks,
+            communicator=communicator,
+        )
+        if communicator.rank == 0:
+            write_dataset(comparison, folder.comparison)
+            self._draw(job, score, references, comparison)
+            folder.manifest.staged("compare", request).write(folder.path)
+        communicator.barrier()
+        return comparison
+
+    def _references(self, job: Job, process: "Process", times: Sequence[float]) -> "dict[str, Reference]":
+        """Build the references; what one of them computes is computed on rank 0 and read by the others."""
+        from physcore.registry import build
+        from physcore.solvable import SolvableProcess
+
+        specs = job.settings.sections["compare"].references
+        if specs is None:
+            specs = [{"name": "exact" if isinstance(process, SolvableProcess) else "fokker-planck"}]
+        references: dict[str, Reference] = {}
+        for spec in specs:
+            parameters = {key: value for key, value in spec.items() if key != "name"}
+            reference: Reference = build("physcore.references", spec["name"], parameters, process)
+            file = job.folder.references / f"{spec['name']}.nc"
+            if job.communicator.rank == 0:
+                file.parent.mkdir(exist_ok=True)
+                reference.prepare_from(file, times)
+            job.communicator.barrier()
+            if job.communicator.rank > 0:
+                reference.prepare_from(file, times)
+            references[spec["name"]] = reference
+        return references
+
+    def _draw(
+        self, job: Job, score: "ScoreModel", references: "dict[str, Reference]", comparison: "xr.Dataset"
+    ) -> None:
+        from analysis.plots import draw_run
+
+        draw_run(job.folder, score, references, comparison, _times(job, comparison))
+
+
+def _times(job: Job, comparison: "xr.Dataset") -> list[float]:
+    """Return the times of the table: those asked for, else three spread over the compared ones."""
+    asked: list[float] | None = job.settings.sections["compare"].times
+    if asked:
+        return sorted(asked)
+    available = comparison["time"].values
+    return [float(available[round(fraction * (len(available) - 1))]) for fraction in (0.2, 0.6, 1.0)]

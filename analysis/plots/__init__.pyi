@@ -1,0 +1,5 @@
+from .error_against_time import plot_error_against_time as plot_error_against_time
+from .loss_history import plot_loss_history as plot_loss_history
+from .run import draw_run as draw_run
+from .score_fields import plot_score_fields as plot_score_fields
+from .trajectories import plot_trajectories as plot_trajectories

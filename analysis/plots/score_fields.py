@@ -1,0 +1,139 @@
+"""Figure: the learned score, the reference and their difference at one time."""
+
+import numpy as np
+import torch
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from analysis.plots.figure import DOUBLE_COLUMN, styled
+from analysis.references.reference import Reference
+from physcore.score.model import ScoreModel
+from physcore.trajectory import frames
+
+__all__ = ["plot_score_fields"]
+
+POINTS = 220
+SHOWN_COMPONENTS = 4
+SHOWN_STATES = 2000
+Field = NDArray[np.float64]
+
+
+def plot_score_fields(score: ScoreModel, reference: Reference, trajectories: xr.Dataset, time: float) -> Figure:
+    """Draw the score at one time where the process is found.
+
+    Arguments:
+        score: The learned score.
+        reference: The reference.
+        trajectories: Simulated states, which say where to look.
+        time: A saved time.
+
+    Returns:
+        In one dimension curves, in two dimensions maps of each component, in more dimensions each component of the
+        learned score against the reference's at simulated states.
+    """
+    states = frames(score.process, trajectories.sel(time=[time], method="nearest"))[0]
+    with styled():
+        match score.process.dimension:
+            case 1:
+                figure = _curves(score, reference, states, time)
+            case 2:
+                figure = _maps(score, reference, states, time)
+            case _:
+                figure = _scatter(score, reference, states, time)
+        figure.suptitle(f"score at $t = {time:g}$", fontsize=10)
+    return figure
+
+
+def _both(score: ScoreModel, reference: Reference, points: torch.Tensor, time: float) -> tuple[Field, Field]:
+    device = next(score.parameters()).device
+    with torch.no_grad():
+        learned = score(points.to(device), time).double().cpu().numpy()
+    exact = reference.score(points, torch.tensor(time, dtype=torch.float64)).double().cpu().numpy()
+    return learned, np.where(np.isfinite(exact), exact, np.nan)
+
+
+def _curves(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
+    low, high = (float(q) for q in torch.quantile(states[:, 0], torch.tensor([0.0005, 0.9995])))
+    x = torch.linspace(low, high, 400)
+    learned, exact = _both(score, reference, x.unsqueeze(-1), time)
+    figure = Figure(figsize=(DOUBLE_COLUMN, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    label = score.process.variables[0].label
+    left.plot(x, exact[:, 0], color="0.4", lw=3, alpha=0.6, label="reference")
+    left.plot(x, learned[:, 0], "--", color="C1", label="learned")
+    left.set(xlabel=label, ylabel="score $s$")
+    left.legend()
+    right.plot(x, learned[:, 0] - exact[:, 0], color="C0")
+    right.axhline(0, color="0.7", lw=0.8)
+    right.set(xlabel=label, ylabel=r"$s_\theta - s_{\rm ref}$")
+    return figure
+
+
+def _maps(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
+    axes_points = [_span(states[:, i]) for i in range(2)]
+    grid = torch.stack(torch.meshgrid(*axes_points, indexing="ij"), -1)
+    learned, exact = _both(score, reference, grid, time)
+    inhabited = _inhabited(states, axes_points)
+    variables = score.process.variables
+    figure = Figure(figsize=(DOUBLE_COLUMN, 5.0), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    for i, row in enumerate(axes):
+        shown = [np.where(inhabited, field[..., i], np.nan) for field in (learned, exact, learned - exact)]
+        limit = float(np.nanquantile(np.abs(shown[1]), 0.99))
+        symbol = variables[i].symbol or variables[i].name
+        titles = (rf"learned $s_{{{symbol}}}$", rf"reference $s_{{{symbol}}}$", "difference")
+        for j, (panel, field, title) in enumerate(zip(row, shown, titles, strict=True)):
+            bound = limit if j < 2 else float(np.nanquantile(np.abs(field), 0.99))
+            _map(figure, panel, axes_points, field, bound, title)
+    for panel in axes[-1]:
+        panel.set_xlabel(variables[0].label)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(variables[1].label)
+    return figure
+
+
+def _map(figure: Figure, axes: Axes, points: list[torch.Tensor], field: Field, bound: float, title: str) -> None:
+    norm = AsinhNorm(linear_width=max(bound, 1e-12) / 5, vmin=-bound, vmax=bound)
+    mesh = axes.pcolormesh(points[0], points[1], field.T, norm=norm, cmap="RdBu_r", shading="nearest", rasterized=True)
+    axes.set_facecolor("0.85")
+    axes.set_title(title)
+    bar = figure.colorbar(mesh, ax=axes, extend="both", ticks=[-bound, -bound / 5, 0, bound / 5, bound])
+    bar.ax.minorticks_off()
+    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in (-bound, -bound / 5, 0, bound / 5, bound)])
+
+
+def _span(values: torch.Tensor) -> torch.Tensor:
+    ordered = values.sort().values
+    low, high = float(ordered[int(0.0005 * len(ordered))]), float(ordered[int(0.9995 * (len(ordered) - 1))])
+    margin = 0.05 * (high - low)
+    return torch.linspace(low - margin, high + margin, POINTS)
+
+
+def _inhabited(states: torch.Tensor, points: list[torch.Tensor]) -> NDArray[np.bool]:
+    """Return the grid points near simulated states; elsewhere a score means nothing and none is shown."""
+    cells = 60
+    edges = [np.linspace(float(p[0]), float(p[-1]), cells + 1) for p in points]
+    counts = np.histogram2d(states[:, 0].numpy(), states[:, 1].numpy(), edges)[0]
+    index = [
+        np.clip(np.searchsorted(e, p.numpy(), side="right") - 1, 0, cells - 1)
+        for e, p in zip(edges, points, strict=True)
+    ]
+    inhabited: NDArray[np.bool] = counts[np.ix_(index[0], index[1])] > 0
+    return inhabited
+
+
+def _scatter(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
+    learned, exact = _both(score, reference, states[:SHOWN_STATES], time)
+    shown = min(SHOWN_COMPONENTS, score.process.dimension)
+    figure = Figure(figsize=(DOUBLE_COLUMN, 2.2), layout="constrained")
+    for i, axes in enumerate(figure.subplots(1, shown)):
+        bound = float(np.nanmax(np.abs(exact[:, i])))
+        axes.plot([-bound, bound], [-bound, bound], color="0.7", lw=0.8)
+        axes.plot(exact[:, i], learned[:, i], ".", ms=1.5, color="C0")
+        symbol = score.process.variables[i].symbol or score.process.variables[i].name
+        axes.set(xlabel=rf"reference $s_{{{symbol}}}$", ylabel=rf"learned $s_{{{symbol}}}$" if i == 0 else "")
+        axes.set_aspect("equal")
+    return figure

@@ -1,0 +1,68 @@
+"""Figure: sample paths with the quantiles of their law, and marginal densities at a few times."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.plots.figure import DOUBLE_COLUMN, styled
+from physcore.process import Process
+
+__all__ = ["plot_trajectories"]
+
+SHOWN_PATHS = 8
+SHOWN_VARIABLES = 4
+BANDS = ((0.05, 0.95), (0.25, 0.75))
+
+
+def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequence[float]) -> Figure:
+    """Draw paths and marginals over time.
+
+    Arguments:
+        process: The process, for labels.
+        trajectories: Trajectory Dataset in memory.
+        times: Times of the marginal densities.
+
+    Returns:
+        The figure: a row for each variable, paths and quantile bands on the left, densities on the right.
+    """
+    variables = process.variables[:SHOWN_VARIABLES]
+    with styled():
+        figure = Figure(figsize=(DOUBLE_COLUMN, 1.9 * len(variables) + 0.4), layout="constrained")
+        axes = figure.subplots(len(variables), 2, squeeze=False, width_ratios=(2, 1))
+        for row, variable in zip(axes, variables, strict=True):
+            _paths(row[0], trajectories[variable.name])
+            _marginals(row[1], trajectories[variable.name], times)
+            row[0].set_ylabel(variable.label)
+            row[1].set_xlabel(variable.label)
+            row[1].set_ylabel("density")
+        axes[-1, 0].set_xlabel("time $t$")
+        axes[0, 0].legend(loc="upper right", ncols=3)
+        axes[0, 1].legend(title="time $t$")
+    return figure
+
+
+def _paths(axes: Axes, states: xr.DataArray) -> None:
+    states = states.transpose("time", "path")
+    times = states["time"].values
+    for low, high in BANDS:
+        lower, upper = np.quantile(states.values, [low, high], axis=1)
+        label = f"{100 * (high - low):.0f} %"
+        axes.fill_between(times, lower, upper, color="C0", alpha=0.2, linewidth=0, label=label)
+    axes.plot(times, np.median(states.values, axis=1), color="C0", label="median")
+    axes.plot(times, states.values[:, :SHOWN_PATHS], color="0.25", linewidth=0.5)
+
+
+def _marginals(axes: Axes, states: xr.DataArray, times: Sequence[float]) -> None:
+    chosen = states.sel(time=list(times), method="nearest")
+    low, high = np.quantile(chosen.values, [0.001, 0.999])
+    edges = np.linspace(low, high, 81)
+    styles = ("-", "--", ":", "-.")
+    for i, time in enumerate(chosen["time"].values):
+        values = chosen.sel(time=time).values
+        counts = np.histogram(values, edges)[0]
+        density = counts / (len(values) * np.diff(edges))
+        axes.plot((edges[1:] + edges[:-1]) / 2, density, styles[i % len(styles)], label=f"{time:g}")
+    axes.set_ylim(bottom=0)

@@ -1,0 +1,3 @@
+from .exact import Exact as Exact
+from .fokker_planck import FokkerPlanck as FokkerPlanck
+from .reference import Reference as Reference

@@ -1,0 +1,65 @@
+"""The contract of a reference estimate of a score."""
+
+import abc
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+__all__ = ["Reference"]
+
+
+class Reference(abc.ABC):
+    """A time-dependent score to compare with, from a closed form or from a computation of its own.
+
+    Subclasses write ``score``. A reference that computes does its work in ``prepare`` for the times it will be
+    asked for, and says in ``error_estimate`` how well it knows its own answer.
+    """
+
+    def prepare(self, times: Sequence[float]) -> None:
+        """Do the work that scores at these times need; a closed form has none.
+
+        Arguments:
+            times: Times that will be asked for, increasing.
+        """
+
+    def prepare_from(self, file: Path, times: Sequence[float]) -> None:
+        """Do the work for these times, or take it from a file where it was left before.
+
+        Arguments:
+            file: Where a reference that computes leaves its result; a closed form leaves none.
+            times: Times that will be asked for, increasing.
+        """
+        self.prepare(times)
+
+    @abc.abstractmethod
+    def score(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the score of the law at one time.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape of ``state``, units 1 / [state]; NaN where the reference knows nothing.
+        """
+
+    def error_estimate(self, time: float) -> float | None:
+        r"""Return the reference's own relative error, :math:`E|\delta s|^2 / E|s|^2`.
+
+        Arguments:
+            time: Time of the law.
+
+        Returns:
+            The estimate, 0 for a closed form, None where it cannot be known.
+        """
+        return None
+
+
+def scalar_time(time: Tensor | float) -> float:
+    """Return one time as a number, refusing a batch of them."""
+    value = torch.as_tensor(time)
+    if value.numel() != 1:
+        raise ValueError(f"A reference answers for one time a call; got times of shape {tuple(value.shape)}.")
+    return float(value)

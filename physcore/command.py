@@ -1,0 +1,149 @@
+"""The ``physcore`` command: finds a command by its entry point, reads its settings, and runs it.
+
+Commands are found in the entry point group ``physcore.commands``, so a package of the user's can add one. Their modules
+import torch and the rest only when they run, which keeps ``--help`` quick.
+"""
+
+import abc
+import dataclasses
+import importlib.metadata
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from physcore.communicator import Communicator, abort_all, world
+from physcore.errors import USAGE_EXIT_CODE, exit_code
+from physcore.registry import load, names
+from physcore.settings import OptionParser, Settings
+
+if TYPE_CHECKING:
+    from physcore.stopping import StopRequest
+    from physcore.storage.run import RunFolder
+
+__all__ = ["Command", "Job", "main"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command works with.
+
+    Arguments:
+        folder: The run directory.
+        settings: Shared settings and sections.
+        communicator: The ranks.
+        stop: Whether a stop was requested.
+    """
+
+    folder: "RunFolder"
+    settings: Settings
+    communicator: Communicator
+    stop: "StopRequest"
+
+    def say(self, text: str) -> None:
+        """Print a line, on rank 0 alone."""
+        if self.communicator.rank == 0:
+            print(text, flush=True)
+
+
+class Command(abc.ABC):
+    """One command of ``physcore``.
+
+    Attributes:
+        summary: One line for the help.
+        target: What the positional argument means.
+        section: Its own section, None for a command that only combines others.
+    """
+
+    summary: ClassVar[str]
+    target: ClassVar[str]
+    section: ClassVar[type | None]
+
+    @abc.abstractmethod
+    def base(self, target: str) -> dict[str, Any]:
+        """Return the configuration that the positional argument stands for."""
+
+    @abc.abstractmethod
+    def run(self, job: Job) -> None:
+        """Do the work."""
+
+    def sections(self, name: str) -> Mapping[str, type]:
+        """Return the sections that the command reads, its own unless it combines others."""
+        return {} if self.section is None else {name: self.section}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the ``physcore`` command line.
+
+    Arguments:
+        arguments: Words after ``physcore``; those of this process when None.
+
+    Returns:
+        Exit code: 0 done, 2 usage, 3 data file, 4 numbers, 5 file system, 6 run held by another, 75 stopped and
+        saved, 1 a bug of ours.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except SystemExit as leaving:  # argparse leaves this way after --help
+        return leaving.code if isinstance(leaving.code, int) else USAGE_EXIT_CODE
+    except BaseException as error:
+        code = exit_code(error)
+        if "--debug" in words or code == 1:
+            traceback.print_exc()
+        rank = os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK"))
+        where = "physcore" if rank is None else f"physcore (rank {rank})"
+        print(f"{where}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr, flush=True)
+        abort_all(code)
+        return code
+
+
+def _dispatch(words: list[str]) -> int:
+    known = names("physcore.commands")
+    if not words or words[0] in ("-h", "--help"):
+        print(_help(known))
+        return 0 if words else USAGE_EXIT_CODE
+    if words[0] == "--version":
+        print(f"physcore {importlib.metadata.version('physcore')}")
+        return 0
+    name, rest = words[0], words[1:]
+    command: Command = load("physcore.commands", name)()
+    parser = OptionParser(name, command.summary, command.target, command.sections(name))
+    target = parser.target(rest)
+    communicator = world()
+    # Rank 0 reads the files, so that all ranks work on the same settings whatever happens to the files meanwhile.
+    settings = parser.settings(rest, communicator.broadcast(command.base(target) if communicator.rank == 0 else None))
+    if parser.prints_config(rest):
+        if communicator.rank == 0:
+            print(settings.yaml(), end="")
+        return 0
+    _run(command, target, settings, communicator)
+    return 0
+
+
+def _run(command: Command, target: str, settings: Settings, communicator: Communicator) -> None:
+    import torch
+
+    from physcore.stopping import listening
+    from physcore.storage.run import RunFolder
+
+    torch.set_num_threads(settings.shared.threads)
+    out = settings.shared.out or (target if Path(target).is_dir() else f"runs/{Path(target).stem}")
+    with listening() as stop:
+        command.run(Job(folder=RunFolder(Path(out)), settings=settings, communicator=communicator, stop=stop))
+
+
+def _help(known: Sequence[str]) -> str:
+    width = max(len(name) for name in known)
+    lines = [f"  {name:<{width}}  {load('physcore.commands', name).summary}" for name in known]
+    return "\n".join(
+        [
+            "usage: physcore COMMAND ... | physcore COMMAND --help | physcore --version",
+            "",
+            "Simulate stochastic processes, learn their scores, compare them with references.",
+            "",
+            *lines,
+        ]
+    )

@@ -1,0 +1,156 @@
+"""How the ranks of a run talk to each other: one contract, a serial answer and MPI.
+
+Ranks share fixed work (blocks of paths, slices of a batch), reduce float64 sufficient statistics and return the
+same result everywhere. mpi4py is imported here alone, and only under a launcher, so that a laptop needs no MPI.
+"""
+
+import abc
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Communicator", "SerialCommunicator", "world"]
+
+# Variables by which MPICH, Open MPI and SLURM tell a process how many were started together.
+LAUNCHER_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+
+
+class Communicator(abc.ABC):
+    """The ranks of a run.
+
+    Attributes:
+        rank: Index of this rank, 0 <= rank < size.
+        size: Number of ranks.
+    """
+
+    rank: int
+    size: int
+
+    @abc.abstractmethod
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value, a plain Python object, on every rank."""
+
+    @abc.abstractmethod
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks, in the order of ranks, on every rank."""
+
+    @abc.abstractmethod
+    def sum_in_place(self, buffer: NDArray[Any]) -> None:
+        """Replace a contiguous float32 or float64 array by its sum over the ranks."""
+
+    def share(self, items: int) -> Iterator[int]:
+        """Yield this rank's part of ``range(items)``: every size-th item from its rank on."""
+        return iter(range(self.rank, items, self.size))
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set on any rank."""
+        return any(self.gather(flag))
+
+    def barrier(self) -> None:
+        """Wait until every rank has come here."""
+        self.gather(None)
+
+    def agree(self, error: BaseException | None, what: str) -> None:
+        """Raise on every rank if any rank failed: its own error on that rank, a report of it on the others.
+
+        Arguments:
+            error: What this rank caught, None if it went well.
+            what: The work in words, for the report.
+        """
+        reports = self.gather(None if error is None else f"{type(error).__name__}: {error}")
+        if error is not None:
+            raise error
+        for rank, report in enumerate(reports):
+            if report is not None:
+                raise RuntimeError(f"{what} failed on rank {rank}: {report}")
+
+
+class SerialCommunicator(Communicator):
+    """A single rank: every exchange returns what it was given."""
+
+    rank = 0
+    size = 1
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the value."""
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return a list of the one value."""
+        return [value]
+
+    def sum_in_place(self, buffer: NDArray[Any]) -> None:
+        """Leave the array as it is."""
+
+
+class MPICommunicator(Communicator):
+    """The ranks of an mpi4py communicator."""
+
+    def __init__(self, communicator: Any) -> None:
+        self._mpi = communicator
+        self.rank = communicator.Get_rank()
+        self.size = communicator.Get_size()
+
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value on every rank."""
+        return self._mpi.bcast(value, root=0)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks on every rank."""
+        values: list[Any] = self._mpi.allgather(value)
+        return values
+
+    def sum_in_place(self, buffer: NDArray[Any]) -> None:
+        """Replace the array by its sum over the ranks."""
+        if not buffer.flags.c_contiguous or buffer.dtype not in (np.float32, np.float64):
+            raise TypeError(f"`buffer` must be a contiguous float32 or float64 array; got {buffer.dtype}.")
+        from mpi4py import MPI
+
+        self._mpi.Allreduce(MPI.IN_PLACE, buffer)
+
+
+def launched_ranks() -> int:
+    """Return how many ranks the launcher says it started, 1 without a launcher."""
+    return max((int(os.environ[name]) for name in LAUNCHER_SIZES if os.environ.get(name, "").isdigit()), default=1)
+
+
+def world() -> Communicator:
+    """Return the communicator of all ranks that were started together, serial without a launcher.
+
+    Raises:
+        ValueError: If a launcher started several ranks but MPI is missing or belongs to another launcher; every
+            process would then believe itself alone and write the same files.
+    """
+    ranks = launched_ranks()
+    if ranks == 1:
+        return SerialCommunicator()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # mpi4py without libmpi raises RuntimeError
+        raise ValueError(
+            f"{ranks} ranks were started but MPI cannot be loaded ({str(error).splitlines()[0]}). "
+            'Install it with: pip install "physcore[mpi]"'
+        ) from error
+    if MPI.COMM_WORLD.Get_size() == 1:
+        raise ValueError(
+            f"The launcher started {ranks} processes but mpi4py sees one: its MPI is not the launcher's. "
+            "Use the mpiexec that was installed beside mpi4py."
+        )
+    return MPICommunicator(MPI.COMM_WORLD)
+
+
+def abort_all(status: int) -> None:
+    """Make this rank's exit end the whole job with a status; without it the others would wait for ever.
+
+    Arguments:
+        status: Exit status of the job.
+    """
+    if launched_ranks() > 1:
+        try:
+            from mpi4py.run import set_abort_status
+        except ImportError:
+            return
+        set_abort_status(status)

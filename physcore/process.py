@@ -1,0 +1,179 @@
+r"""The contract of a stochastic process, the single source of a model.
+
+.. math:: dX_t = f(X_t, t)\,dt + G(t)\,dW_t, \qquad X_0 \sim q_0
+
+A process is written once, in torch, batch first and component last. Simulation, the local linearisation behind
+the training targets, the Fokker-Planck reference and the reverse-time samplers are all derived from it.
+The noise is additive; its matrix :math:`G` has shape (component, noise) and may be degenerate, as when only the
+velocity is driven.
+"""
+
+import abc
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Process", "Variable"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """A physical variable of a process: one component of its state.
+
+    Arguments:
+        name: Name of the variable in datasets, a Python identifier.
+        units: Units as CF writes them, ``"1"`` when dimensionless.
+        long_name: Description for people.
+        symbol: LaTeX symbol for figures, without dollar signs; the name when empty.
+    """
+
+    name: str
+    units: str = "1"
+    long_name: str = ""
+    symbol: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"`name` must be a Python identifier; got {self.name!r}.")
+
+    @property
+    def label(self) -> str:
+        """The axis label of the variable: symbol and units."""
+        symbol = self.symbol or self.name
+        return f"${symbol}$" if self.units == "1" else f"${symbol}$ [{self.units}]"
+
+
+class Process(abc.ABC):
+    r"""A diffusion with additive noise, :math:`dX = f(X, t) dt + G(t) dW`.
+
+    Subclasses set ``variables`` and write ``drift``, ``noise`` and ``sample_initial``. They may give
+    ``jacobian`` in closed form and ``initial_log_density`` where the initial law has one. Parameters are best
+    held as fields of a frozen, keyword-only dataclass; their names are the physical ones.
+    """
+
+    variables: tuple[Variable, ...]
+
+    @abc.abstractmethod
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        """Return the drift :math:`f(x, t)`.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: Times, shape ``(...)`` or broadcastable to it.
+
+        Returns:
+            Drift, shape of ``state``, units of the state per time.
+        """
+
+    @abc.abstractmethod
+    def noise(self, time: Tensor) -> Tensor:
+        """Return the noise matrix :math:`G(t)`.
+
+        Arguments:
+            time: Times, shape ``(...)``.
+
+        Returns:
+            Shape ``(component, noise)`` when constant, else ``(..., component, noise)``; units of the state
+            per square root of time.
+        """
+
+    @abc.abstractmethod
+    def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
+        """Draw initial states from :math:`q_0`.
+
+        Arguments:
+            paths: Number of states.
+            generator: Source of randomness; nothing else may be used.
+
+        Returns:
+            Shape ``(paths, component)``.
+        """
+
+    def initial_log_density(self, state: Tensor) -> Tensor:
+        """Return the log density of the initial law.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+
+        Returns:
+            Shape ``(...)``.
+
+        Raises:
+            NotImplementedError: If the process does not give it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} gives no `initial_log_density`; "
+            "write it to use references that need the initial law."
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Number of components of the state."""
+        return len(self.variables)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name: the dataclass fields, empty for a process without any."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[unreachable]
+
+    def jacobian(self, state: Tensor, time: Tensor) -> Tensor:
+        r"""Return the Jacobian :math:`J_{ij} = \partial f_i / \partial x_j` by forward-mode autodiff.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: Times, shape ``(...)``.
+
+        Returns:
+            Shape ``(..., component, component)``, units 1 / time.
+        """
+        directions = torch.eye(self.dimension, dtype=state.dtype, device=state.device)
+        columns = [
+            torch.func.jvp(lambda y: self.drift(y, time), (state,), (direction.expand_as(state).contiguous(),))[1]
+            for direction in directions
+        ]
+        return torch.stack(columns, -1)
+
+    def drift_rate(self, state: Tensor, time: Tensor) -> Tensor:
+        r"""Return the explicit time derivative :math:`\partial f / \partial t` by forward-mode autodiff.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: Times, shape ``(...)``.
+
+        Returns:
+            Shape of ``state``, units of the drift per time.
+        """
+        times = time.to(state.dtype).expand(state.shape[:-1]).contiguous()
+        tangent: Tensor = torch.func.jvp(lambda t: self.drift(state, t), (times,), (torch.ones_like(times),))[1]
+        return tangent
+
+    def noise_for(self, state: Tensor, time: Tensor) -> Tensor:
+        """Return :math:`G(t)` in the dtype and on the device of the states, its shape checked.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: Times, shape ``(...)``.
+
+        Returns:
+            Shape ``(..., component, noise)`` or ``(component, noise)``.
+
+        Raises:
+            ValueError: If the matrix does not have one row per component.
+        """
+        noise = self.noise(time).to(dtype=state.dtype, device=state.device)
+        if noise.ndim < 2 or noise.shape[-2] != self.dimension:
+            raise ValueError(
+                f"{type(self).__name__}.noise must return shape (..., {self.dimension}, noise); "
+                f"got {tuple(noise.shape)}."
+            )
+        return noise
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        """Indices of the components that noise acts on directly, at time zero."""
+        noise = self.noise(torch.zeros((), dtype=torch.float64))
+        return tuple(int(i) for i in torch.nonzero(noise.abs().sum(-1) > 0).flatten())

@@ -1,0 +1,92 @@
+"""Parts by name: processes, references, objectives and commands are found through entry points.
+
+A package of the user's adds a part by declaring an entry point in one of the groups below, without touching ours.
+Only registered names can be built from a configuration file; nothing is imported by a name that a file gives.
+"""
+
+import difflib
+import importlib.metadata
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["build", "load", "name_of", "names"]
+
+GROUPS = (
+    "physcore.commands",
+    "physcore.models",
+    "physcore.objectives",
+    "physcore.processes",
+    "physcore.references",
+    "physcore.schemes",
+    "physcore.scores",
+)
+
+
+def names(group: str) -> list[str]:
+    """Return the registered names of a group, sorted."""
+    return sorted({entry.name for entry in importlib.metadata.entry_points(group=group)})
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Return a clause that lists the known names, the nearest first when one is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Known: {', '.join(known) or 'none'}."
+
+
+def load(group: str, name: str) -> Any:
+    """Return what is registered under a name.
+
+    Arguments:
+        group: One of the entry point groups, such as ``"physcore.processes"``.
+        name: The registered name.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists the known ones.
+    """
+    found = [entry for entry in importlib.metadata.entry_points(group=group) if entry.name == name]
+    if not found:
+        kind = group.rpartition(".")[2]
+        raise ValueError(f"unknown name {name!r} among {kind}: {suggestion(name, names(group))}")
+    return found[0].load()
+
+
+def name_of(part: type) -> str | None:
+    """Return the name under which a class is registered, None if it is not."""
+    place = f"{part.__module__}:{part.__qualname__}"
+    for group in GROUPS:
+        for entry in importlib.metadata.entry_points(group=group):
+            if entry.value == place:
+                return entry.name
+    return None
+
+
+def build(group: str, name: str, parameters: Mapping[str, Any], *leading: Any) -> Any:
+    """Build a registered part from plain parameters, checked against the types of its constructor.
+
+    Arguments:
+        group: Entry point group.
+        name: Registered name.
+        parameters: Values by parameter name.
+        leading: Positional arguments that come first, such as the process of a reference.
+
+    Raises:
+        ValueError: If the name or a parameter is unknown, or a value has the wrong type or range.
+    """
+    import jsonargparse
+
+    part = load(group, name)
+    known = list(inspect.signature(part).parameters)[len(leading) :]
+    for key in parameters:
+        if key not in known:
+            raise ValueError(f"unknown parameter {key!r} of {name!r}: {suggestion(key, known)}")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    for key in parameters:
+        parser.add_argument(f"--{key}", type=typing.get_type_hints(part.__init__).get(key, Any))
+    try:
+        values = parser.parse_object(dict(parameters))
+    except jsonargparse.ArgumentError as error:
+        raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
+    return part(*leading, **values.as_dict())

@@ -1,0 +1,12 @@
+from .checkpoint import load_score as load_score
+from .checkpoint import save_score as save_score
+from .fit import fit as fit
+from .local import Local as Local
+from .local import LocalScore as LocalScore
+from .model import ScoreModel as ScoreModel
+from .objectives import Batch as Batch
+from .objectives import LocalDenoising as LocalDenoising
+from .objectives import Objective as Objective
+from .training import Training as Training
+from .transition import LocalLinearization as LocalLinearization
+from .transition import LocalTransition as LocalTransition

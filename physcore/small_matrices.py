@@ -1,0 +1,105 @@
+r"""Products, Cholesky factors and triangular solves of very many very small matrices.
+
+Batched linear algebra of libraries is made for large matrices; at dimension 2 to 8 its cost is overhead. Here a
+batch of matrices is held component first, shape (row, column, batch), and every operation runs over the batch in
+one sweep. Above ``UNROLLED`` components the batched library routines win and take over.
+"""
+
+import torch
+from torch import Tensor
+
+from physcore.errors import NumericalError
+
+__all__ = ["UNROLLED", "cholesky", "multiply", "solve_transposed", "transpose_multiply"]
+
+UNROLLED = 8
+
+
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Return the matrix products.
+
+    Arguments:
+        a: Shape ``(i, j, batch)``.
+        b: Shape ``(j, k, batch)``, or ``(j, batch)`` for vectors.
+
+    Returns:
+        Shape ``(i, k, batch)`` or ``(i, batch)``.
+    """
+    if b.ndim == 2:
+        return (a * b).sum(1)
+    if a.shape[0] <= UNROLLED:
+        return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+    return (a.permute(2, 0, 1) @ b.permute(2, 0, 1)).permute(1, 2, 0)
+
+
+def transpose_multiply(lower: Tensor, vector: Tensor) -> Tensor:
+    """Return the products :math:`L^T v`, shapes ``(i, j, batch)`` and ``(i, batch)`` to ``(j, batch)``."""
+    return (lower * vector.unsqueeze(1)).sum(0)
+
+
+def cholesky(matrix: Tensor) -> Tensor:
+    """Return the lower Cholesky factors.
+
+    Arguments:
+        matrix: Symmetric matrices, shape ``(d, d, batch)``.
+
+    Returns:
+        Lower triangular factors of the same shape.
+
+    Raises:
+        NumericalError: If a matrix is not positive definite in its precision.
+    """
+    d = matrix.shape[0]
+    if d > UNROLLED:
+        large: Tensor
+        large, failed = torch.linalg.cholesky_ex(matrix.permute(2, 0, 1))
+        if failed.any():
+            raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
+        return large.permute(1, 2, 0)
+    zero = torch.zeros_like(matrix[0, 0])
+    rows: list[list[Tensor]] = []
+    for i in range(d):
+        row: list[Tensor] = []
+        for j in range(i + 1):
+            rest = matrix[i, j]
+            other = row if i == j else rows[j]
+            for k in range(j):
+                rest = rest - row[k] * other[k]
+            row.append(rest.sqrt() if i == j else rest / rows[j][j])
+        rows.append(row)
+    factor = torch.stack([torch.stack(row + [zero] * (d - len(row))) for row in rows])
+    failed = ~(torch.diagonal(factor).sum(-1) > 0)  # the square root of a negative pivot is NaN
+    if failed.any():
+        raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
+    return factor
+
+
+def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:
+    """Return the solutions :math:`L^{-T} v`.
+
+    Arguments:
+        lower: Lower triangular matrices, shape ``(d, d, batch)``.
+        vector: Right-hand sides, shape ``(d, batch)``.
+
+    Returns:
+        Shape ``(d, batch)``.
+    """
+    d = lower.shape[0]
+    if d > UNROLLED:
+        upper = lower.permute(2, 1, 0)
+        solved: Tensor = torch.linalg.solve_triangular(upper, vector.T.unsqueeze(-1), upper=True)
+        return solved.squeeze(-1).T
+    solution: list[Tensor] = [vector] * d
+    for i in reversed(range(d)):
+        rest = vector[i]
+        for k in range(i + 1, d):
+            rest = rest - lower[k, i] * solution[k]
+        solution[i] = rest / lower[i, i]
+    return torch.stack(solution)
+
+
+def _not_positive(failed: int, total: int, dtype: torch.dtype) -> str:
+    return (
+        f"{failed} of {total} local covariances are not positive definite in {dtype}: "
+        "the noise does not reach every component within the lag, or the lag is too short for this precision."
+    )

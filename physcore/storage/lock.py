@@ -1,0 +1,84 @@
+"""One writer at a time in a run directory."""
+
+import contextlib
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from physcore.communicator import Communicator
+from physcore.errors import RunLockedError
+from physcore.storage.publishing import sweep
+
+__all__ = ["locked"]
+
+LOCK_NAME = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path, communicator: Communicator) -> Iterator[None]:
+    """Hold a run directory for this job; rank 0 takes the lock for all.
+
+    Arguments:
+        folder: The run directory, which exists.
+        communicator: The ranks of this job.
+
+    Raises:
+        RunLockedError: If another living process holds it; its host and process are named.
+    """
+    failure: BaseException | None = None
+    if communicator.rank == 0:
+        try:
+            _acquire(folder / LOCK_NAME)
+            sweep(folder)
+        except OSError as error:
+            failure = error
+    if failure is not None and communicator.size == 1:
+        raise failure
+    communicator.agree(failure, "taking the lock")
+    try:
+        yield
+    finally:
+        if communicator.rank == 0:
+            (folder / LOCK_NAME).unlink(missing_ok=True)
+
+
+def _acquire(path: Path) -> None:
+    holder = {"host": socket.gethostname(), "pid": os.getpid()}
+    for _ in range(2):
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            _remove_if_stale(path, holder["host"])
+            continue
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(holder, file)
+        return
+    raise RunLockedError(f"{path.parent} is held by another run")
+
+
+def _remove_if_stale(path: Path, host: object) -> None:
+    try:
+        other = json.loads(path.read_text(encoding="utf-8"))
+        owner, pid = str(other["host"]), int(other["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        owner, pid = "an unknown host", -1
+    if owner == host and pid > 0 and not _alive(pid):
+        warnings.warn(f"taking over {path.parent} from process {pid}, which is dead", stacklevel=4)
+        path.unlink(missing_ok=True)
+        return
+    raise RunLockedError(
+        f"{path.parent} is held by process {pid} on {owner}; wait for it, or remove {path} if it is gone"
+    )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,93 @@
+"""Publishing files whole: written aside, synced to disk, then renamed into place.
+
+A final name appears only when its file is complete, and a kill at any moment leaves at most a temporary file, which
+the next holder of the directory sweeps away.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from physcore.errors import StorageError
+
+__all__ = ["checksum", "free_space_checked", "publish", "publish_text", "sweep"]
+
+TEMPORARY_PREFIX = ".partial-"
+
+
+def publish(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file aside and rename it into place.
+
+    Arguments:
+        path: Final name; its folder exists.
+        write: Writes the content to the path it is given.
+
+    Raises:
+        StorageError: If the disk is full or writing fails; what stood under the final name is unharmed.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(error.errno, _explain(path, error)) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Publish a text file in UTF-8; see ``publish``."""
+    publish(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files that a killed run left; only the holder of the folder's lock may call this."""
+    for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_space_checked(folder: Path, needed: int) -> None:
+    """Refuse work whose files would not fit on the disk.
+
+    Arguments:
+        folder: An existing folder on the disk.
+        needed: Bytes that will be written.
+
+    Raises:
+        StorageError: If less is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            errno.ENOSPC, f"{folder}: the run needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free"
+        )
+
+
+def _explain(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        free = shutil.disk_usage(path.parent).free
+        return f"no space left for {path}: {free / 1e6:.0f} MB free"
+    return f"cannot write {path}: {error.strerror or error}"

@@ -1,0 +1,210 @@
+"""A run directory: trajectories in segments, their manifest, and what later stages add.
+
+RUN/manifest.json                               what was asked for, checksums of the segments
+RUN/trajectories/block00000-segment0000.nc      one block of paths over one stretch of time
+RUN/score.pt, history.nc, comparison.nc, figures/
+"""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from physcore.communicator import Communicator, SerialCommunicator
+from physcore.errors import DataFileError
+from physcore.storage.manifest import Manifest, differences
+from physcore.storage.netcdf import read_dataset, write_dataset
+from physcore.storage.publishing import checksum
+
+__all__ = ["RunFolder", "open_run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Names and files of a run directory.
+
+    Arguments:
+        path: The directory.
+    """
+
+    path: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, read anew."""
+        return Manifest.read(self.path)
+
+    @property
+    def trajectories(self) -> Path:
+        """The folder of the segments."""
+        return self.path / "trajectories"
+
+    @property
+    def score(self) -> Path:
+        """The learned score."""
+        return self.path / "score.pt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the states of an unfinished fit."""
+        return self.path / "checkpoints"
+
+    @property
+    def history(self) -> Path:
+        """The loss history of the fit."""
+        return self.path / "history.nc"
+
+    @property
+    def references(self) -> Path:
+        """The folder of the computed references."""
+        return self.path / "references"
+
+    @property
+    def comparison(self) -> Path:
+        """The comparison of the learned score with the references."""
+        return self.path / "comparison.nc"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the figures."""
+        return self.path / "figures"
+
+    def segment(self, block: int, segment: int) -> Path:
+        """Return the file of one block of paths over one stretch of time."""
+        return self.trajectories / f"block{block:05d}-segment{segment:04d}.nc"
+
+    def write_segment(self, block: int, segment: int, dataset: xr.Dataset) -> None:
+        """Publish one segment."""
+        write_dataset(dataset, self.segment(block, segment))
+
+    def read_segment(self, block: int, segment: int) -> xr.Dataset:
+        """Read one segment whole."""
+        return read_dataset(self.segment(block, segment))
+
+    def checksums(self, blocks: int, segments: int, communicator: Communicator) -> dict[str, str]:
+        """Return the SHA-256 of every segment, the work shared between the ranks, the result on all.
+
+        Raises:
+            DataFileError: If a segment is missing.
+        """
+        mine: dict[str, str] = {}
+        for index in communicator.share(blocks * segments):
+            path = self.segment(*divmod(index, segments))
+            if not path.is_file():
+                raise DataFileError(f"segment {path} is missing")
+            mine[path.name] = checksum(path)
+        together = {name: digest for part in communicator.gather(mine) for name, digest in part.items()}
+        return dict(sorted(together.items()))
+
+    def verify(self, communicator: Communicator | None = None) -> None:
+        """Check every segment against the manifest.
+
+        Raises:
+            DataFileError: If the run is unfinished, or a segment is missing or was changed; it is named.
+        """
+        manifest = self.manifest
+        if not manifest.complete:
+            raise DataFileError(f"the simulation in {self.path} is not finished; run `physcore simulate` again")
+        found = self.checksums(manifest.blocks, manifest.segments, communicator or SerialCommunicator())
+        for name, digest in manifest.checksums.items():
+            if found.get(name) != digest:
+                raise DataFileError(f"segment {self.trajectories / name} was changed after the run: checksums differ")
+
+    def stage_is_done(
+        self, stage: str, request: Mapping[str, Any], outputs: Sequence[Path], overwrite: bool = False
+    ) -> bool:
+        """Return whether a stage was done as requested and its outputs are there.
+
+        Arguments:
+            stage: Name of the stage.
+            request: What it was asked for, plain values.
+            outputs: Its files.
+            overwrite: Whether a result of another request may be replaced.
+
+        Raises:
+            ValueError: If it was done with another request and may not be replaced; the differences are named.
+        """
+        recorded = self.manifest.stages.get(stage)
+        if recorded is None:
+            return False
+        changed = differences(recorded, json.loads(json.dumps(request)))
+        if changed and not overwrite:
+            raise ValueError(
+                f"{self.path} holds a {stage} with other settings ({'; '.join(changed)}); use --overwrite to replace "
+                "it, or another directory."
+            )
+        return not overwrite and all(path.exists() for path in outputs)
+
+
+@contextlib.contextmanager
+def replacing(folder: RunFolder, communicator: Communicator) -> Iterator[RunFolder]:
+    """Make a run beside an old one and put it in its place when it is whole.
+
+    Arguments:
+        folder: The run directory to replace, which may be missing.
+        communicator: The ranks of this job.
+
+    Yields:
+        The directory to work in. If the work does not end well the old run stays as it was, and the next attempt
+        continues the new one.
+    """
+    if not folder.path.exists():
+        yield folder
+        return
+    beside = folder.path.with_name(f".{folder.path.name}.new")
+    yield RunFolder(beside)
+    communicator.barrier()
+    if communicator.rank == 0:
+        old = folder.path.with_name(f".{folder.path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.path.rename(old)
+        beside.rename(folder.path)
+        shutil.rmtree(old)
+    communicator.barrier()
+
+
+def open_run(path: str | Path) -> xr.Dataset:
+    """Open the trajectories of a run lazily.
+
+    Arguments:
+        path: A run directory that ``simulate`` made.
+
+    Returns:
+        One Dataset over all blocks and segments; data are read when they are asked for.
+
+    Raises:
+        DataFileError: If it is no run, unfinished, or its files cannot be read.
+    """
+    folder = RunFolder(Path(path))
+    manifest = folder.manifest
+    if not manifest.complete:
+        raise DataFileError(f"the simulation in {path} is not finished; run `physcore simulate` again")
+    files = [[str(folder.segment(b, s)) for s in range(manifest.segments)] for b in range(manifest.blocks)]
+    missing = [name for row in files for name in row if not Path(name).is_file()]
+    if missing:
+        raise DataFileError(f"segment {missing[0]} is missing")
+    try:
+        dataset = xr.open_mfdataset(
+            files,
+            combine="nested",
+            concat_dim=["path", "time"],
+            parallel=False,
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="override",
+            combine_attrs="override",
+            engine="netcdf4",
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataFileError(f"{path}: segments cannot be joined, truncated or damaged? ({error})") from error
+    if np.any(np.diff(dataset["time"].values) <= 0):
+        raise DataFileError(f"{path}: the segments do not follow each other in time")
+    history = "\n".join(manifest.history)
+    return dataset.assign_attrs(created_at=manifest.created_at, history=history)

@@ -1,0 +1,5 @@
+"""Simulations: the verb ``simulate``, the schemes and the catalogue of processes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

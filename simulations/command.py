@@ -1,0 +1,52 @@
+"""The command ``simulate``."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+from physcore.command import Command, Job
+from physcore.configuration import target_run
+from simulations.simulation import Simulation
+
+__all__ = ["SimulateCommand"]
+
+
+class SimulateCommand(Command):
+    """Simulate paths of a process into a run directory."""
+
+    summary: ClassVar[str] = "simulate paths of a process into a run directory"
+    target: ClassVar[str] = "Name of a process, or a YAML file."
+    section: ClassVar[type | None] = Simulation
+
+    def base(self, target: str) -> dict[str, Any]:
+        """Return the default run of a process, or what a file makes of it."""
+        return target_run(target)
+
+    def run(self, job: Job) -> None:
+        """Simulate, or continue, or find that all is there."""
+        from physcore.device import resolve_device
+        from physcore.registry import build
+        from simulations.simulate import simulate
+
+        shared, simulation = job.settings.shared, job.settings.sections["simulate"]
+        if shared.process is None:
+            raise ValueError("the configuration names no `process`.")
+        process = build("physcore.processes", shared.process, shared.parameters)
+        device = resolve_device(shared.device, job.communicator.rank)
+        job.say(f"simulate: {process}, {simulation.paths} paths, {simulation.frames} frames -> {job.folder.path}")
+        simulate(
+            process,
+            **dataclasses.asdict(simulation),
+            seed=self._seed(job),
+            out=job.folder.path,
+            device=device,
+            communicator=job.communicator,
+            stop=job.stop,
+        )
+
+    def _seed(self, job: Job) -> int | None:
+        """Return the seed asked for, else that of the run to be continued, else None."""
+        from physcore.storage.manifest import MANIFEST_NAME
+
+        if job.settings.shared.seed is None and (job.folder.path / MANIFEST_NAME).exists():
+            return int(job.folder.manifest.seed)
+        return job.settings.shared.seed

@@ -1,0 +1,5 @@
+"""The shipped processes, one a file, each with its default run beside it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
