@@ -195,7 +195,7 @@ def _dataset(
         {
             "reference": list(references),
             "selection": list(selections),
-            "time": ("time", times, {"long_name": "time", "units": "1"}),
+            "time": ("time", times, {"long_name": "time", "units": process.time_units}),
         },
         {"process": name_of(type(process)) or type(process).__qualname__, "blocks": len(sums.error)},
     )

@@ -5,12 +5,13 @@ import torch and the rest only when they run, which keeps ``--help`` quick.
 """
 
 import abc
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,6 +42,18 @@ class Job:
     settings: Settings
     communicator: Communicator
     stop: "StopRequest"
+
+    @contextlib.contextmanager
+    def replacing(self) -> "Iterator[Job]":
+        """Yield the job itself, or one beside an old run that takes its place when it ends well, if so asked."""
+        if not self.settings.overwrite:
+            yield self
+            return
+        from physcore.storage.run import replacing
+
+        once = dataclasses.replace(self.settings, overwrite=False)
+        with replacing(self.folder, self.communicator) as folder:
+            yield dataclasses.replace(self, folder=folder, settings=once)
 
     def say(self, text: str) -> None:
         """Print a line, on rank 0 alone."""

@@ -51,9 +51,14 @@ class Process(abc.ABC):
     Subclasses set ``variables`` and write ``drift``, ``noise`` and ``sample_initial``. They may give
     ``jacobian`` in closed form and ``initial_log_density`` where the initial law has one. Parameters are best
     held as fields of a frozen, keyword-only dataclass; their names are the physical ones.
+
+    Attributes:
+        variables: The components of the state, in order.
+        time_units: Units of time as CF writes them, ``"1"`` when dimensionless.
     """
 
     variables: tuple[Variable, ...]
+    time_units: str = "1"
 
     @abc.abstractmethod
     def drift(self, state: Tensor, time: Tensor) -> Tensor:

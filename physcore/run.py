@@ -28,6 +28,7 @@ class RunCommand(Command):
         return {stage: load("physcore.commands", stage).section for stage in STAGES}
 
     def run(self, job: Job) -> None:
-        """Run the stages in order."""
-        for stage in STAGES:
-            load("physcore.commands", stage)().run(job)
+        """Run the stages in order; with ``--overwrite`` beside an old run, which is replaced at the end."""
+        with job.replacing() as fresh:
+            for stage in STAGES:
+                load("physcore.commands", stage)().run(fresh)

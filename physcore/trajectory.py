@@ -60,7 +60,7 @@ def trajectory_dataset(
     }
     coordinates = {
         "path": ("path", paths, {"long_name": "index of the path"}),
-        "time": ("time", np.asarray(times, dtype=np.float64), {"units": "1", "long_name": "time", "axis": "T"}),
+        "time": ("time", np.asarray(times, dtype=np.float64), {"units": process.time_units, "long_name": "time", "axis": "T"}),
     }
     plain = {
         key: value if isinstance(value, str | int | float) else json.dumps(value) for key, value in attributes.items()

@@ -79,7 +79,8 @@ class BlockSimulator:
         saved = torch.empty(self.process.dimension, len(frames), len(paths), dtype=self.dtype, device=self.device)
         if before is None:
             saved[:, 0] = state.T
-        good = state
+        # Component by component in memory: a drift that takes the components apart then reads them in one sweep.
+        state = good = state.T.contiguous().T
         for step, normals in self._normals(paths, first_step, last_step):
             time = torch.tensor(self.simulation.start + step * self.simulation.dt, dtype=torch.float64)
             state = self.scheme.step(self.process, state, time, self.simulation.dt, normals.T)

@@ -31,17 +31,17 @@ class SimulateCommand(Command):
         if shared.process is None:
             raise ValueError("the configuration names no `process`.")
         process = build("physcore.processes", shared.process, shared.parameters)
-        device = resolve_device(shared.device, job.communicator.rank)
-        job.say(f"simulate: {process}, {simulation.paths} paths, {simulation.frames} frames -> {job.folder.path}")
-        simulate(
-            process,
-            **dataclasses.asdict(simulation),
-            seed=self._seed(job),
-            out=job.folder.path,
-            device=device,
-            communicator=job.communicator,
-            stop=job.stop,
-        )
+        with job.replacing() as fresh:
+            job.say(f"simulate: {process}, {simulation.paths} paths, {simulation.frames} frames -> {job.folder.path}")
+            simulate(
+                process,
+                **dataclasses.asdict(simulation),
+                seed=self._seed(fresh),
+                out=fresh.folder.path,
+                device=resolve_device(shared.device, job.communicator.rank),
+                communicator=job.communicator,
+                stop=job.stop,
+            )
 
     def _seed(self, job: Job) -> int | None:
         """Return the seed asked for, else that of the run to be continued, else None."""

@@ -39,7 +39,7 @@ def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequenc
             row[1].set_xlabel(variable.label)
             row[1].set_ylabel("density")
         axes[-1, 0].set_xlabel("time $t$")
-        axes[0, 0].legend(loc="upper right", ncols=3)
+        axes[0, 0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
         axes[0, 1].legend(title="time $t$")
     return figure
 

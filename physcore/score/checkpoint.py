@@ -116,7 +116,8 @@ def load_score(path: str | Path, process: Process | None = None, device: torch.d
             raise DataFileError(f"{path} is the score of {content['process']} with {parameters}, not of {process}")
         first, last = content["time_range"]
         kind = load("physcore.scores", content["model"])
-        score: ScoreModel = kind(process, (first, last), **json.loads(content["options"]))
+        with torch.random.fork_rng(devices=[]):  # the first parameters are replaced; the caller's numbers stay his
+            score: ScoreModel = kind(process, (first, last), **json.loads(content["options"]))
         score.load_state_dict(content["state"], strict=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataFileError(f"{path} is no score that can be rebuilt: {error}") from error

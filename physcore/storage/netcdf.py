@@ -35,7 +35,7 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     """Read a whole Dataset into memory and close the file.
 
     Arguments:
-        path: A netCDF file.
+        path: A netCDF file. Times stay numbers, whatever their units are called.
 
     Raises:
         DataFileError: If it is missing, truncated, damaged or no netCDF file.
@@ -44,7 +44,7 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     if not path.is_file():
         raise DataFileError(f"{path}: no such file" if not path.exists() else f"{path}: not a regular file")
     try:
-        with xr.open_dataset(path, engine="netcdf4") as dataset:
+        with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
             return dataset.load()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise DataFileError(f"{path}: cannot be read as netCDF, truncated or damaged? ({error})") from error

@@ -201,6 +201,7 @@ def open_run(path: str | Path) -> xr.Dataset:
             join="override",
             combine_attrs="override",
             engine="netcdf4",
+            decode_times=False,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise DataFileError(f"{path}: segments cannot be joined, truncated or damaged? ({error})") from error

@@ -36,7 +36,7 @@ class EulerMaruyama(Scheme):
     def step(self, process: Process, state: Tensor, time: Tensor, dt: float, normals: Tensor) -> Tensor:
         """Return the states one step later; see ``Scheme.step``."""
         noise = process.noise_for(state, time) * math.sqrt(dt)
-        moved = torch.add(state, process.drift(state, time), alpha=dt)
+        moved = torch.add(state, process.drift(state, time), alpha=dt, out=torch.empty_like(state))
         # Column by column and not as a matrix product, whose rounding depends on the number of paths.
         for k in range(noise.shape[-1]):
             moved.addcmul_(normals[:, k : k + 1], noise[:, k])

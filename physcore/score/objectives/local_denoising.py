@@ -65,4 +65,4 @@ class LocalDenoising(Objective):
                 states, targets, times = transition.state(noise), target, batch.time
         weighted, frame = model.weighted(states, times)
         loss = 0.5 * (weighted - frame.weight(targets)).square().sum(-1)
-        return loss.reshape(-1, len(batch.time)).mean(0)
+        return loss.reshape(2 if self.antithetic else 1, -1).mean(0)
