@@ -1,0 +1,290 @@
+r"""The score from the Fokker-Planck equation, solved on a grid in one or two dimensions.
+
+.. math:: \partial_t p = -\nabla \cdot (f p) + \tfrac12 \nabla \cdot (G G^T \nabla p), \qquad s = \nabla \log p
+
+Transport is semi-Lagrangian, conservative and monotone (``grid.transport``), noise is convolution with a Gaussian
+(``grid.diffusion``), both composed with positive steps at the points of Gauss's quadrature (``grid.splitting``). The
+density is thus positive and conserved to rounding at any step, and noise may act on one component alone. The box
+follows pilot paths (``grid.pilot``); grid and step are refined until the score agrees with itself
+(``grid.refinement``).
+"""
+
+import contextlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from analysis.references.grid.archive import read_solution, write_solution
+from analysis.references.grid.cells import Array
+from analysis.references.grid.march import Resolution
+from analysis.references.grid.options import Box, Options
+from analysis.references.grid.pilot import survey
+from analysis.references.grid.solution import Solution, refine
+from analysis.references.reference import Reference, scalar_time
+from physcore.process import Process
+
+__all__ = ["FokkerPlanck"]
+
+SAME_TIME = 1e-6  # relative, so that times that went through float32 are found
+
+
+class FokkerPlanck(Reference):
+    r"""The score on a grid, with its own error estimate by refinement.
+
+    Without options the box, the cells and the step are found. An equation is solved once for all times asked for.
+
+    Arguments:
+        process: A process in one or two dimensions with an ``initial_log_density``.
+        box: Lower and upper end of each component, such as ``((-3, 3), (-6, 6))``; found from pilot paths, anew
+            wherever the density has grown, shrunk or moved, when None. Nothing flows through its ends.
+        cells: Cells along each component, multiples of 4 from 32 on; refined until ``tolerance`` when None.
+        step: Largest time step; needs ``cells``. From the drift's rate when None.
+        tolerance: Relative squared score error to refine to, of the full score and of the driven components.
+        max_cells: Cells in total beyond which refinement ends with a warning; 2^20 in two dimensions, 2^14 in one
+            when None.
+        progress: Called with the fraction done of each of the refinement's solutions; a bar on a terminal when None.
+
+    Raises:
+        ValueError: If an option is out of range or the process has more than two dimensions.
+        NotImplementedError: If the process gives no ``initial_log_density``.
+
+    Error:
+        Order 4 in the cell width and 2 in the step, 4 where noise drives what transport alone carries on; see
+        ``error_estimate``. Scores at densities below 1e-12 of the largest are NaN.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        *,
+        box: Box | None = None,
+        cells: tuple[int, ...] | None = None,
+        step: float | None = None,
+        tolerance: float = 1e-5,
+        max_cells: int | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        dimension = process.dimension
+        if dimension not in (1, 2):
+            raise ValueError(
+                f"`process` must have 1 or 2 dimensions for a grid; {type(process).__name__} has {dimension}. "
+                "Use the exact reference or samples."
+            )
+        self.process = process
+        self._options = Options(
+            dimension=dimension, box=box, cells=cells, step=step, tolerance=tolerance, max_cells=max_cells
+        )
+        self._progress = progress
+        process.initial_log_density(process.sample_initial(1, torch.Generator().manual_seed(0)))
+        self._solution: Solution | None = None
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self._options.parameters.items())
+        return f"FokkerPlanck({self.process!r}{options})"
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The times solved for, increasing."""
+        return () if self._solution is None else tuple(sorted(self._solution.tables))
+
+    @property
+    def resolution(self) -> tuple[tuple[int, ...], float]:
+        """Cells along each component and largest step of the finest solution.
+
+        Raises:
+            ValueError: If nothing has been solved.
+        """
+        if self._solution is None:
+            raise ValueError("nothing has been solved; call `prepare` with times first.")
+        return self._solution.counts, self._solution.step
+
+    def prepare(self, times: Sequence[float]) -> None:
+        """Solve up to the last of the times and keep the density at each; none solved for is solved again.
+
+        Arguments:
+            times: Times, none negative.
+
+        Raises:
+            ValueError: If a time is negative or not finite.
+            NumericalError: If drift, noise or density leave the finite numbers; the time is named.
+
+        Warns:
+            UserWarning: If the tolerance was not reached, or probability was lost or touches the ends of the box.
+        """
+        wanted = [float(time) for time in times]
+        for time in wanted:
+            if not (time >= 0 and math.isfinite(time)):
+                raise ValueError(f"`times` must not be negative and finite; got {time}.")
+        if all(self._nearest(time) is not None for time in wanted):
+            return
+        every = sorted({*self.times, *(time for time in wanted if self._nearest(time) is None)})
+        windows = survey(self.process, every[-1]).windows(self._options.box)
+        self._solution = refine(self.process, windows, self._options.coarsest, every, self._announce, self._is_enough)
+        for concern in self._solution.concerns(self.process.driven, self._options.goal):
+            warnings.warn(concern, stacklevel=2)
+
+    def prepare_from(self, file: Path, times: Sequence[float]) -> None:
+        """Take the solution from a file where it was left before, else solve and leave it there.
+
+        A file of another process, other options or other times is replaced.
+
+        Arguments:
+            file: The file.
+            times: Times, none negative; see ``prepare``.
+        """
+        if file.exists():
+            with contextlib.suppress(ValueError):
+                kept = FokkerPlanck.load(file, self.process)
+                if kept._options == self._options and all(kept._nearest(time) is not None for time in times):
+                    self._solution = kept._solution
+                    return
+        self.prepare(times)
+        self.save(file)
+
+    def score(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the score at one time, solving first where needed.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape, dtype and device of ``state``; NaN outside the box and where the density is below 1e-12 of its
+            largest value.
+        """
+        _, score = self._evaluate(state, time)
+        return torch.from_numpy(score).reshape(state.shape).to(dtype=state.dtype, device=state.device)
+
+    def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the log density at one time, solving first where needed.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape ``(...)``, dtype and device of ``state``; NaN where ``score`` is.
+        """
+        logarithm, _ = self._evaluate(state, time)
+        return torch.from_numpy(logarithm).reshape(state.shape[:-1]).to(dtype=state.dtype, device=state.device)
+
+    def error_estimate(self, time: float, components: Sequence[int] | None = None) -> float:
+        r"""Return the relative squared error of the score, :math:`E|\delta s|^2 / E|s|^2`, by refinement.
+
+        Arguments:
+            time: Time of the law.
+            components: Components of the score; all when None.
+
+        Returns:
+            The estimate, from the differences between three grids and their observed order.
+        """
+        solution, key = self._at(time)
+        chosen = range(self.process.dimension) if components is None else components
+        return solution.relative_error(key, chosen)
+
+    def score_norm(self, time: float) -> NDArray[np.float64]:
+        """Return the mean square of each score component, shape ``(component,)``, by quadrature on the grid."""
+        solution, key = self._at(time)
+        return solution.norms[key].copy()
+
+    def mass(self, time: float) -> float:
+        """Return the total probability on the grid; nothing is ever normalised."""
+        solution, key = self._at(time)
+        return solution.tables[key].mass
+
+    def density(self, time: float) -> xr.DataArray:
+        """Return the density on the grid, dimensions and coordinates named as the variables of the process."""
+        solution, key = self._at(time)
+        table, variables = solution.tables[key], self.process.variables
+        values = np.exp(table.logarithm.astype(np.float64)).reshape(table.cells.counts)
+        coordinates = {
+            variable.name: (
+                variable.name,
+                table.cells.centres(axis),
+                {"units": variable.units, "long_name": variable.long_name or variable.name},
+            )
+            for axis, variable in enumerate(variables)
+        }
+        units = " ".join(f"({variable.units})-1" for variable in variables if variable.units != "1") or "1"
+        attributes = {"units": units, "long_name": "probability density", "time": key}
+        return xr.DataArray(values, coordinates, [variable.name for variable in variables], "density", attributes)
+
+    def save(self, path: str | Path) -> None:
+        """Write the solution to a netCDF file, whole or not at all.
+
+        Raises:
+            ValueError: If nothing has been solved.
+            StorageError: If writing fails.
+        """
+        if self._solution is None:
+            raise ValueError("nothing has been solved; call `prepare` with times before `save`.")
+        write_solution(Path(path), self.process, self._solution, json.dumps(self._options.parameters))
+
+    @classmethod
+    def load(cls, path: str | Path, process: Process) -> "FokkerPlanck":
+        """Read a saved solution.
+
+        Arguments:
+            path: The file.
+            process: The process it was solved for.
+
+        Raises:
+            ValueError: If the file holds something else, or the solution of another process or other parameters.
+            DataFileError: If the file is missing or damaged.
+        """
+        solution, text = read_solution(Path(path), process)
+        options = json.loads(text)
+        if options["box"] is not None:
+            options["box"] = tuple((low, high) for low, high in options["box"])
+        if options["cells"] is not None:
+            options["cells"] = tuple(options["cells"])
+        loaded = cls(process, **options)
+        loaded._solution = solution
+        return loaded
+
+    def _is_enough(self, solution: Solution) -> bool:
+        return self._options.is_enough(solution.counts, solution.worst_error(self.process.driven))
+
+    def _announce(self, resolution: Resolution) -> Callable[[float], None]:
+        if self._progress is not None:
+            return self._progress
+        title = f"fokker-planck {' x '.join(map(str, resolution.counts))}"
+        bar = tqdm(total=1.0, desc=title, disable=None, leave=False)
+
+        def show(fraction: float) -> None:
+            bar.update(fraction - bar.n)
+            if fraction >= 1 - 1e-12:
+                bar.close()
+
+        return show
+
+    def _nearest(self, time: float) -> float | None:
+        near = [known for known in self.times if math.isclose(known, time, rel_tol=SAME_TIME, abs_tol=1e-12)]
+        return min(near, key=lambda known: abs(known - time), default=None)
+
+    def _at(self, time: Tensor | float) -> tuple[Solution, float]:
+        moment = scalar_time(time) if isinstance(time, Tensor) else float(time)
+        if self._nearest(moment) is None:
+            self.prepare([moment])
+        key = self._nearest(moment)
+        if self._solution is None or key is None:
+            raise RuntimeError(f"no solution at time {moment}")
+        return self._solution, key
+
+    def _evaluate(self, state: Tensor, time: Tensor | float) -> tuple[Array, Array]:
+        if state.ndim == 0 or state.shape[-1] != self.process.dimension:
+            raise ValueError(
+                f"`state` must have {self.process.dimension} components on its last axis; got {tuple(state.shape)}."
+            )
+        solution, key = self._at(time)
+        points = state.detach().cpu().double().reshape(-1, self.process.dimension).numpy()
+        return solution.tables[key].evaluate(points)

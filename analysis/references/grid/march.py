@@ -1,0 +1,134 @@
+"""One solution of the Fokker-Planck equation: a grid, a step, and the density at some times."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from analysis.references.grid.cells import Array, Cells
+from analysis.references.grid.pilot import Window
+from analysis.references.grid.splitting import INNER, OUTER, Propagator, covariance_rate
+from analysis.references.grid.transport import Remap
+from physcore.errors import NumericalError
+from physcore.process import Process
+
+__all__ = ["Resolution", "initial_mass", "march"]
+
+PROBES = 64
+Progress = Callable[[float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolution:
+    """How finely to solve.
+
+    Arguments:
+        counts: Cells along each dimension.
+        step: Largest time step in units of the inverse rate of a window, or of time where ``absolute``.
+        absolute: Whether ``step`` is a time.
+    """
+
+    counts: tuple[int, ...]
+    step: float
+    absolute: bool = False
+
+    def steps(self, duration: float, window: Window) -> int:
+        """Return the number of steps for a stretch of time within a window."""
+        largest = self.step if self.absolute or window.rate == 0 else self.step / window.rate
+        return max(1, math.ceil(duration / largest * (1 - 1e-9)))
+
+    def finer(self, factors: Sequence[int], step_factor: int) -> "Resolution":
+        """Return a finer resolution, cells multiplied and step divided."""
+        counts = tuple(count * factor for count, factor in zip(self.counts, factors, strict=True))
+        return Resolution(counts, self.step / step_factor, self.absolute)
+
+
+def initial_mass(process: Process, cells: Cells) -> Array:
+    """Return the probability of the cells at time zero, the density at the centres times the volume.
+
+    Raises:
+        NumericalError: If the density is not a number somewhere.
+    """
+    logarithm = process.initial_log_density(cells.points()).double()
+    density: Array = logarithm.exp().numpy().reshape(cells.shape)
+    if not np.isfinite(density).all():
+        raise NumericalError(f"The initial density of {process!r} is not finite on the grid at time 0.")
+    return density * cells.volume
+
+
+def march(
+    process: Process,
+    windows: Sequence[Window],
+    resolution: Resolution,
+    times: Sequence[float],
+    progress: Progress | None = None,
+) -> Iterator[tuple[float, Cells, Array]]:
+    """Solve and yield the density at some times.
+
+    Arguments:
+        process: The process.
+        windows: Windows of time with their boxes.
+        resolution: Cells and steps.
+        times: Times to stop at, increasing, none negative.
+        progress: Called with the fraction done after each step.
+
+    Yields:
+        Time, grid, and the probability of each cell.
+
+    Raises:
+        NumericalError: If the density leaves the finite numbers; the time is named.
+    """
+    cells, mass = None, np.zeros(0)
+    for window in windows:
+        box = Cells(lower=window.lower, upper=window.upper, counts=resolution.counts)
+        mass = initial_mass(process, box) if cells is None else regridded(mass, cells, box)
+        if cells is None and times[0] <= window.start:
+            yield times[0], box, mass
+        cells = box
+        propagator = Propagator(process, cells, is_steady(process, window, resolution))
+        stops = [time for time in times if window.start < time < window.end]
+        time = window.start
+        for stop in [*stops, window.end]:
+            if stop > time:
+                steps = resolution.steps(stop - time, window)
+                for k, moved in enumerate(propagator.advance(mass, time, stop - time, steps)):
+                    mass = moved
+                    if progress is not None:
+                        progress((time + (k + 1) * (stop - time) / steps) / times[-1])
+            time = stop
+            if not np.isfinite(mass).all():
+                raise NumericalError(f"The density of {process!r} is not finite at time {time:g}.")
+            if stop in times and stop > window.start:
+                yield stop, cells, mass
+
+
+def regridded(mass: Array, old: Cells, new: Cells) -> Array:
+    """Return the probability on another box; what lies beyond it goes to the cells at its ends."""
+    for axis in range(old.dimension):
+        shape = list(mass.shape)
+        shape[axis] = new.counts[axis] + 1
+        faces = (new.faces(axis) - old.lower[axis]) / old.widths[axis]
+        feet = np.broadcast_to(faces[:, None] if axis == 0 else faces, shape)
+        if not np.allclose(faces, np.arange(new.counts[axis] + 1), atol=1e-9):
+            mass = Remap(feet, axis, old.counts[axis])(mass)
+    return mass
+
+
+def is_steady(process: Process, window: Window, resolution: Resolution) -> bool:
+    """Return whether drift and noise are the same, to the last bit, at all times the steps use."""
+    generator = torch.Generator().manual_seed(0)
+    low, high = (torch.tensor(end, dtype=torch.float64) for end in (window.lower, window.upper))
+    probes = low + (high - low) * torch.rand(PROBES, process.dimension, dtype=torch.float64, generator=generator)
+    steps = resolution.steps(window.end - window.start, window)
+    step = (window.end - window.start) / steps
+    inside = np.array([0, OUTER, OUTER + INNER])
+    times = (window.start + step * (np.arange(steps)[:, None] + inside)).ravel()
+    drift, rate = process.drift(probes, torch.tensor(times[0])), covariance_rate(process, times[0])
+    for time in times[1:]:
+        if not torch.equal(process.drift(probes, torch.tensor(time)), drift):
+            return False
+        if not np.array_equal(covariance_rate(process, time), rate):
+            return False
+    return True

@@ -1,0 +1,147 @@
+"""A Fokker-Planck equation solved on ever finer grids until the solution knows itself well enough."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analysis.references.grid.cells import Array
+from analysis.references.grid.march import Resolution, march
+from analysis.references.grid.pilot import Window
+from analysis.references.grid.refinement import extrapolated_error, score_difference, score_norm
+from analysis.references.grid.table import LogDensityTable
+from physcore.process import Process
+
+__all__ = ["Solution", "refine", "solve"]
+
+EDGE = 1e-5  # probability in the outermost cells that is no longer negligible
+MASS_ERROR = 1e-3
+
+Announce = Callable[[Resolution], Callable[[float], None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """The density at some times and what is known about its error.
+
+    Arguments:
+        tables: Log densities by time.
+        norms: Mean squares of the score components by time, shape ``(component,)``.
+        errors: Mean square errors of the score components by time, shape ``(component,)``.
+        counts: Cells along each dimension.
+        step: Largest time step.
+        edge: Largest probability found in the outermost cells.
+    """
+
+    tables: dict[float, LogDensityTable]
+    norms: dict[float, Array]
+    errors: dict[float, Array]
+    counts: tuple[int, ...]
+    step: float
+    edge: float
+
+    def relative_error(self, time: float, components: Sequence[int]) -> float:
+        """Return the relative squared error of some score components, 0 where they vanish."""
+        chosen = list(components)
+        norm = float(self.norms[time][chosen].sum())
+        return float(self.errors[time][chosen].sum()) / norm if norm > 0 else 0.0
+
+    def worst_error(self, driven: Sequence[int]) -> float:
+        """Return the largest relative error over times, of the full score and of the driven components."""
+        selections = [range(len(self.counts)), *([driven] if driven else [])]
+        return max(self.relative_error(time, chosen) for time in self.tables for chosen in selections)
+
+    def concerns(self, driven: Sequence[int], tolerance: float | None) -> list[str]:
+        """Return what a user should know: a tolerance not reached, probability lost or at the ends of the box."""
+        found = []
+        worst, mass = self.worst_error(driven), self.tables[min(self.tables)].mass
+        if tolerance is not None and worst > tolerance:
+            found.append(
+                f"the Fokker-Planck score is known to {worst:.1e} only, not to `tolerance` {tolerance:g}, at "
+                f"{' x '.join(map(str, self.counts))} cells; give a larger `max_cells` or a closer `box`."
+            )
+        if abs(mass - 1) > MASS_ERROR:
+            found.append(f"the initial density sums to {mass:.6f}; `box` cuts it off or `cells` are too few for it.")
+        if self.edge > EDGE:
+            found.append(f"probability {self.edge:.1e} lies in the outermost cells; `box` is too small.")
+        return found
+
+
+@dataclasses.dataclass
+class Level:
+    """One resolution's tables with the differences from the level before."""
+
+    tables: dict[float, LogDensityTable]
+    differences: dict[float, Array]
+    edge: float
+
+
+def solve(
+    process: Process,
+    windows: Sequence[Window],
+    resolution: Resolution,
+    times: Sequence[float],
+    announce: Announce,
+    before: Level | None = None,
+) -> Level:
+    """Solve at one resolution and compare with the level before."""
+    tables, differences, edge = {}, {}, 0.0
+    for time, cells, mass in march(process, windows, resolution, times, announce(resolution)):
+        tables[time] = LogDensityTable.of(cells, mass)
+        rims = [np.moveaxis(mass, axis, 0)[[0, -1]].sum() for axis in range(cells.dimension)]
+        edge = max(edge, float(max(rims)))
+        if before is not None:
+            differences[time] = score_difference(tables[time], before.tables[time])
+    return Level(tables, differences, edge)
+
+
+def finished(level: Level, before: Level | None, resolution: Resolution, windows: Sequence[Window]) -> Solution:
+    """Return the solution of a level, with errors from the levels before it."""
+    errors = {
+        time: extrapolated_error(difference, before.differences.get(time) if before else None)
+        for time, difference in level.differences.items()
+    }
+    rates = [window.rate for window in windows]
+    step = resolution.step if resolution.absolute or not any(rates) else resolution.step / min(filter(None, rates))
+    return Solution(
+        level.tables,
+        {time: score_norm(table) for time, table in level.tables.items()},
+        errors,
+        resolution.counts,
+        step,
+        level.edge,
+    )
+
+
+def refine(
+    process: Process,
+    windows: Sequence[Window],
+    resolution: Resolution,
+    times: Sequence[float],
+    announce: Announce,
+    enough: Callable[[Solution], bool],
+) -> Solution:
+    """Double cells and halve steps until enough, at least twice.
+
+    Arguments:
+        process: The process.
+        windows: Windows of time with their boxes.
+        resolution: The coarsest resolution.
+        times: Times to keep, increasing.
+        announce: Called with each resolution; returns what to call with the fraction done.
+        enough: Says of a solution whether it is the last.
+
+    Returns:
+        The finest solution, its tables cut to where the density matters.
+    """
+    coarse = solve(process, windows, resolution, times, announce)
+    resolution = resolution.finer([2] * process.dimension, 2)
+    middle = solve(process, windows, resolution, times, announce, coarse)
+    while True:
+        resolution = resolution.finer([2] * process.dimension, 2)
+        fine = solve(process, windows, resolution, times, announce, middle)
+        solution = finished(fine, middle, resolution, windows)
+        if enough(solution):
+            tables = {time: table.cropped() for time, table in solution.tables.items()}
+            return dataclasses.replace(solution, tables=tables)
+        middle = fine
