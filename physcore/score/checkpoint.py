@@ -35,14 +35,17 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         StorageError: If writing fails; what stood under the name is unharmed.
     """
-    digests: list[str] = []
+    digest = _digest_path(path)
+    made: list[str] = []
 
     def write(temporary: Path) -> None:
         torch.save(dict(content), temporary)
-        digests.append(checksum(temporary))
+        made.append(checksum(temporary))
+        if digest.is_file():  # both stand there while the file is replaced: a kill in between leaves either readable
+            publish_text(digest, "\n".join([digest.read_text(encoding="utf-8").strip(), *made]))
 
     publish(path, write)
-    publish_text(_digest_path(path), digests[0])
+    publish_text(digest, made[0])
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -58,7 +61,7 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
     if not path.is_file():
         raise DataFileError(f"{path}: no such file")
     digest = _digest_path(path)
-    if digest.is_file() and digest.read_text(encoding="utf-8").strip() != checksum(path):
+    if digest.is_file() and checksum(path) not in digest.read_text(encoding="utf-8").split():
         raise DataFileError(f"{path} was damaged or changed: its checksum differs from {digest.name}")
     try:
         content = torch.load(path, map_location=device, weights_only=True)

@@ -99,7 +99,7 @@ class LocalScore(ScoreModel):
 
     def weighted(self, state: Tensor, time: Tensor) -> tuple[Tensor, LocalFrame]:
         r"""Return :math:`-n_\theta` and the local frame; see ``ScoreModel.weighted``."""
-        transition = self.linearization.transition(state, time, torch.full_like(time, self.window))
+        transition = self.linearization.transition(state, time, time.new_full((1,), self.window))
         return -self.network(self._features(state, time, transition.mean.T, transition.factor)), LocalFrame(
             transition.factor
         )

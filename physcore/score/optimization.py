@@ -69,7 +69,7 @@ class Optimization:
             "score": self.score.state_dict(),
             "average": self._average.state_dict(),
             "adam": self._adam.state_dict(),
-            "schedule": {"last_epoch": self._schedule.last_epoch},
+            "schedule": self._schedule.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ class LocalTransition:
 
     Arguments:
         mean: Means :math:`m`, shape ``(d, batch)``.
-        factor: Lower Cholesky factors :math:`L` of the covariances, shape ``(d, d, batch)``.
+        factor: Lower Cholesky factors :math:`L` of the covariances, shape ``(d, d, batch)``, or ``(d, d, 1)`` where
+            one serves all.
     """
 
     mean: Tensor
@@ -48,7 +49,7 @@ class LocalTransition:
     def covariance(self) -> Tensor:
         """The covariances, shape ``(batch, d, d)``."""
         lower = self.factor.permute(2, 0, 1)
-        return lower @ lower.mT
+        return (lower @ lower.mT).expand(self.mean.shape[-1], -1, -1)
 
 
 class LocalLinearization:
@@ -69,13 +70,17 @@ class LocalLinearization:
         Arguments:
             state: States to expand about, shape ``(batch, d)``.
             time: Times to expand about, shape ``(batch,)``.
-            duration: How long the linearised dynamics run, shape ``(batch,)``.
+            duration: How long the linearised dynamics run, shape ``(batch,)`` or ``(1,)``.
 
         Returns:
-            The flow, component first.
+            The flow, component first; batches of 1 where it is the same for all.
         """
         process = self.process
-        jacobian = process.jacobian(state, time).permute(1, 2, 0).contiguous()
+        jacobian = process.jacobian(state, time)
+        if jacobian.stride(0) == 0:
+            # The same matrix for all, as in linear processes: one propagator serves the whole batch.
+            jacobian = jacobian[:1]
+        jacobian = jacobian.permute(1, 2, 0).contiguous()
         force = process.drift(state, time).T.contiguous()
         force_rate = None if self.autonomous else process.drift_rate(state, time).T.contiguous()
         diffusion, diffusion_rate = self._diffusion(state, time), None
@@ -89,7 +94,7 @@ class LocalLinearization:
         Arguments:
             state: Start states :math:`y_s`, shape ``(batch, d)``.
             time: Start times :math:`s`, shape ``(batch,)``.
-            lag: Lags :math:`t - s > 0`, shape ``(batch,)``.
+            lag: Lags :math:`t - s > 0`, shape ``(batch,)`` or ``(1,)``.
 
         Returns:
             Means and Cholesky factors.
