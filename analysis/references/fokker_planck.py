@@ -47,7 +47,8 @@ class FokkerPlanck(Reference):
         box: Lower and upper end of each component, such as ``((-3, 3), (-6, 6))``; found from pilot paths, anew
             wherever the density has grown, shrunk or moved, when None. Nothing flows through its ends.
         cells: Cells along each component, multiples of 4 from 32 on; refined until ``tolerance`` when None.
-        step: Largest time step; needs ``cells``. From the drift's rate when None.
+        step: Largest time step, shorter where a stretch between times would take less than 4; needs ``cells``. From the
+            drift's rate when None.
         tolerance: Relative squared score error to refine to, of the full score and of the driven components.
         max_cells: Cells in total beyond which refinement ends with a warning; 2^20 in two dimensions, 2^14 in one
             when None.

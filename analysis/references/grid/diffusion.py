@@ -21,12 +21,13 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.references.grid.cells import Array, Cells
-from analysis.references.grid.transport import averages, centre_values, face_densities
+from analysis.references.grid.transport import along, averages, centre_values, face_densities
 
 __all__ = ["Convolution", "Shear", "gaussian_kick", "gaussian_weights"]
 
 REACH = 9.0  # standard deviations kept of a sampled Gaussian, exp(-40) of its peak
 NARROW = 0.6  # variance in squared cells below which few weights match moments better than samples do
+AROUND = 4  # cells repeated beyond the ends of an axis that closes on itself
 BLOCK = 64  # rows of a banded matrix multiplied at once
 
 
@@ -112,16 +113,19 @@ class Shear:
 
     def __call__(self, mass: Array) -> Array:
         """Return the sheared probability of the cells."""
-        means = averages(mass, self.axis)
+        around = [(0, 0), (0, 0)]
+        around[self.axis] = (AROUND, AROUND)
+        inside = along(self.axis, AROUND, -AROUND)
+        means = averages(np.pad(mass, around, mode="wrap"), self.axis)
         faces = face_densities(means, self.axis)
-        below = faces[:, :-1] if self.axis == 1 else faces[:-1]
-        above = faces[:, 1:] if self.axis == 1 else faces[1:]
+        below, above = faces[along(self.axis, AROUND, -AROUND - 1)], faces[along(self.axis, AROUND + 1, -AROUND)]
+        means = means[inside]
         part, square = self.part, self.part * self.part
         left = square * (3 - 2 * part) * means + part * (1 - part) ** 2 * below - square * (1 - part) * above
         left = np.clip(left, 0, means)
         kept = np.take_along_axis(means - left, self.lower, self.axis)
         gained = np.roll(np.take_along_axis(left, self.lower, self.axis), -1, self.axis)
-        return centre_values(kept + gained, self.axis)
+        return centre_values(np.pad(kept + gained, around, mode="wrap"), self.axis)[inside]
 
 
 def kick_along(variance: float, axis: int, cells: Cells) -> Callable[[Array], Array] | None:

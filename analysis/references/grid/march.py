@@ -26,23 +26,25 @@ class Resolution:
 
     Arguments:
         counts: Cells along each dimension.
-        step: Largest time step in units of the inverse rate of a window, or of time where ``absolute``.
+        step: Largest time step before halving, in units of the inverse rate of a window, or of time where ``absolute``.
         absolute: Whether ``step`` is a time.
+        halvings: How often every step, however short, has been halved, so that levels compare like with like.
     """
 
     counts: tuple[int, ...]
     step: float
     absolute: bool = False
+    halvings: int = 0
 
     def steps(self, duration: float, window: Window) -> int:
         """Return the number of steps for a stretch of time within a window."""
         largest = self.step if self.absolute or window.rate == 0 else self.step / window.rate
-        return max(1, math.ceil(duration / largest * (1 - 1e-9)))
+        return max(1, math.ceil(duration / largest * (1 - 1e-9))) * (1 << self.halvings)
 
-    def finer(self, factors: Sequence[int], step_factor: int) -> "Resolution":
-        """Return a finer resolution, cells multiplied and step divided."""
-        counts = tuple(count * factor for count, factor in zip(self.counts, factors, strict=True))
-        return Resolution(counts, self.step / step_factor, self.absolute)
+    def finer(self) -> "Resolution":
+        """Return the next resolution, twice the cells along each dimension and half the step."""
+        counts = tuple(2 * count for count in self.counts)
+        return dataclasses.replace(self, counts=counts, halvings=self.halvings + 1)
 
 
 def initial_mass(process: Process, cells: Cells) -> Array:

@@ -29,7 +29,7 @@ STIFFNESS = 0.5  # largest rate times step of a pilot step
 RECORDS = 256  # fewest steps of a pilot
 MOST_STEPS = 200_000
 GROWTH = 0.3  # largest relative growth of a variance in a pilot step
-WASTE = 1.6  # largest volume of a window's box over its smallest range
+WASTE = 1.3  # largest volume of a window's box over its smallest range
 MARGIN = 0.06  # of the range, added on each side
 
 

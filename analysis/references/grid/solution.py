@@ -29,8 +29,8 @@ class Solution:
         norms: Mean squares of the score components by time, shape ``(component,)``.
         errors: Mean square errors of the score components by time, shape ``(component,)``.
         counts: Cells along each dimension.
-        step: Largest time step.
-        edge: Largest probability found in the outermost cells.
+        step: Largest time step, shorter where times lie closer.
+        edge: Largest probability found in the outermost cells, a twenty-fifth of an axis at each end.
     """
 
     tables: dict[float, LogDensityTable]
@@ -88,11 +88,20 @@ def solve(
     tables, differences, edge = {}, {}, 0.0
     for time, cells, mass in march(process, windows, resolution, times, announce(resolution)):
         tables[time] = LogDensityTable.of(cells, mass)
-        rims = [np.moveaxis(mass, axis, 0)[[0, -1]].sum() for axis in range(cells.dimension)]
-        edge = max(edge, float(max(rims)))
+        edge = max(edge, rim_probability(mass, cells.dimension))
         if before is not None:
             differences[time] = score_difference(tables[time], before.tables[time])
     return Level(tables, differences, edge)
+
+
+def rim_probability(mass: Array, dimension: int) -> float:
+    """Return the probability in the outer twenty-fifth of the cells; the very last may be empty where all flows in."""
+    rims = []
+    for axis in range(dimension):
+        moved = np.moveaxis(mass, axis, 0)
+        rim = max(2, len(moved) // 25)
+        rims.append(moved[:rim].sum() + moved[-rim:].sum())
+    return float(max(rims))
 
 
 def finished(level: Level, before: Level | None, resolution: Resolution, windows: Sequence[Window]) -> Solution:
@@ -101,14 +110,13 @@ def finished(level: Level, before: Level | None, resolution: Resolution, windows
         time: extrapolated_error(difference, before.differences.get(time) if before else None)
         for time, difference in level.differences.items()
     }
-    rates = [window.rate for window in windows]
-    step = resolution.step if resolution.absolute or not any(rates) else resolution.step / min(filter(None, rates))
+    steps = [(window.end - window.start) / resolution.steps(window.end - window.start, window) for window in windows]
     return Solution(
         level.tables,
         {time: score_norm(table) for time, table in level.tables.items()},
         errors,
         resolution.counts,
-        step,
+        max(steps),
         level.edge,
     )
 
@@ -135,10 +143,10 @@ def refine(
         The finest solution, its tables cut to where the density matters.
     """
     coarse = solve(process, windows, resolution, times, announce)
-    resolution = resolution.finer([2] * process.dimension, 2)
+    resolution = resolution.finer()
     middle = solve(process, windows, resolution, times, announce, coarse)
     while True:
-        resolution = resolution.finer([2] * process.dimension, 2)
+        resolution = resolution.finer()
         fine = solve(process, windows, resolution, times, announce, middle)
         solution = finished(fine, middle, resolution, windows)
         if enough(solution):

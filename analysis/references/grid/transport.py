@@ -26,7 +26,7 @@ from analysis.references.grid.cells import Array
 
 Integers = NDArray[np.int32]
 
-__all__ = ["Remap", "averages", "centre_values", "face_densities"]
+__all__ = ["Remap", "along", "averages", "centre_values", "face_densities"]
 
 
 def along(axis: int, start: int | None, stop: int | None) -> tuple[slice, slice]:
