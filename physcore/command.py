@@ -101,7 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except SystemExit as leaving:  # argparse leaves this way after --help
-        return leaving.code if isinstance(leaving.code, int) else USAGE_EXIT_CODE
+        status = leaving.code if isinstance(leaving.code, int) else USAGE_EXIT_CODE
+        if status:
+            abort_all(status)
+        return status
     except BaseException as error:
         code = exit_code(error)
         if "--debug" in words or code == 1:

@@ -37,7 +37,8 @@ def trajectory_dataset(
         states: Saved states, shape ``(component, time, path)``.
         times: Times of the frames, shape ``(time,)``.
         paths: Indices of the paths, shape ``(path,)``.
-        attributes: Global attributes; what netCDF cannot hold (None, booleans, mappings) is stored as JSON.
+        attributes: Global attributes; what netCDF cannot hold (None, mappings, very large integers) is stored as
+            JSON, booleans as 0 and 1.
 
     Returns:
         The Dataset.
@@ -60,12 +61,16 @@ def trajectory_dataset(
     }
     coordinates = {
         "path": ("path", paths, {"long_name": "index of the path"}),
-        "time": ("time", np.asarray(times, dtype=np.float64), {"units": process.time_units, "long_name": "time", "axis": "T"}),
+        "time": (
+            "time",
+            np.asarray(times, dtype=np.float64),
+            {"units": process.time_units, "long_name": "time", "axis": "T"},
+        ),
     }
-    plain = {
-        key: value if isinstance(value, str | int | float) else json.dumps(value) for key, value in attributes.items()
-    }
-    plain = {key: int(value) if isinstance(value, bool) else value for key, value in plain.items()}
+    plain: dict[str, Any] = {}
+    for key, value in attributes.items():
+        held = isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63)
+        plain[key] = (int(value) if isinstance(value, bool) else value) if held else json.dumps(value)
     return xr.Dataset(variables, coordinates, {"Conventions": "CF-1.11", "physcore_schema": SCHEMA_VERSION, **plain})
 
 

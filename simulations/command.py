@@ -25,6 +25,7 @@ class SimulateCommand(Command):
         """Simulate, or continue, or find that all is there."""
         from physcore.device import resolve_device
         from physcore.registry import build
+        from physcore.storage.manifest import MANIFEST_NAME
         from simulations.simulate import simulate
 
         shared, simulation = job.settings.shared, job.settings.sections["simulate"]
@@ -32,7 +33,10 @@ class SimulateCommand(Command):
             raise ValueError("the configuration names no `process`.")
         process = build("physcore.processes", shared.process, shared.parameters)
         with job.replacing() as fresh:
-            job.say(f"simulate: {process}, {simulation.paths} paths, {simulation.frames} frames -> {job.folder.path}")
+            done = (fresh.folder.path / MANIFEST_NAME).exists() and fresh.folder.manifest.complete
+            if not done:
+                size = f"{simulation.paths} paths, {simulation.frames} frames"
+                job.say(f"simulate: {process}, {size} -> {job.folder.path}")
             simulate(
                 process,
                 **dataclasses.asdict(simulation),
@@ -42,6 +46,8 @@ class SimulateCommand(Command):
                 communicator=job.communicator,
                 stop=job.stop,
             )
+            if done:
+                job.say(f"simulate: done already -> {job.folder.path}")
 
     def _seed(self, job: Job) -> int | None:
         """Return the seed asked for, else that of the run to be continued, else None."""

@@ -5,9 +5,10 @@ import datetime
 import importlib.metadata
 import json
 import platform
+import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from physcore.errors import DataFileError
 from physcore.storage.publishing import publish_text
@@ -77,6 +78,15 @@ class Manifest:
         """What fixes every bit of the trajectories: process, parameters, seed and settings, flat."""
         return {"process": self.process, **self.parameters, "seed": self.seed, **self.simulation}
 
+    def _checked(self) -> "Manifest":
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), typing.get_origin(field.type) or field.type
+            if not isinstance(value, cast(type, kind)):
+                raise TypeError(f"{field.name} is {value!r}")
+        if not self.seed.isdecimal() or min(self.blocks, self.segments) < 1:
+            raise ValueError(f"seed {self.seed!r}, {self.blocks} blocks, {self.segments} segments")
+        return self
+
     def completed(self, checksums: Mapping[str, str]) -> "Manifest":
         """Return the manifest of the finished simulation."""
         return dataclasses.replace(self, checksums=dict(checksums)).noted("simulate")
@@ -112,7 +122,7 @@ class Manifest:
             fields = json.loads(path.read_text(encoding="utf-8"))
             version = fields["format_version"]
             if version == FORMAT_VERSION:
-                return cls(**fields)
+                return cls(**fields)._checked()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataFileError(f"{path} is damaged: {error}") from error
         raise DataFileError(

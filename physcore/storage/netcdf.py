@@ -46,5 +46,5 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
             return dataset.load()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # a damaged file raises many classes, AttributeError among them
         raise DataFileError(f"{path}: cannot be read as netCDF, truncated or damaged? ({error})") from error

@@ -38,6 +38,10 @@ def publish(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(error.errno, _explain(path, error)) from error
+    except RuntimeError as error:  # how HDF5 and torch report that the disk would take no more
+        temporary.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free
+        raise StorageError(errno.EIO, f"cannot write {path}, disk full? {free / 1e6:.0f} MB free: {error}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

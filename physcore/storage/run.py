@@ -18,7 +18,8 @@ import xarray as xr
 
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.errors import DataFileError
-from physcore.storage.manifest import Manifest, differences
+from physcore.storage.lock import locked
+from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences
 from physcore.storage.netcdf import read_dataset, write_dataset
 from physcore.storage.publishing import checksum
 
@@ -154,19 +155,28 @@ def replacing(folder: RunFolder, communicator: Communicator) -> Iterator[RunFold
         The directory to work in. If the work does not end well the old run stays as it was, and the next attempt
         continues the new one.
     """
-    if not folder.path.exists():
+    path = folder.path.resolve()
+    beside, old = (path.with_name(f".{path.name}.{what}") for what in ("new", "old"))
+    if communicator.rank == 0 and old.exists() and not path.exists():
+        old.rename(path)  # a kill came between the two renames below
+    communicator.barrier()
+    if not (path / MANIFEST_NAME).is_file():  # no run of ours: nothing that could be replaced, and nothing is removed
         yield folder
         return
-    beside = folder.path.with_name(f".{folder.path.name}.new")
-    yield RunFolder(beside)
-    communicator.barrier()
-    if communicator.rank == 0:
-        old = folder.path.with_name(f".{folder.path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.path.rename(old)
-        beside.rename(folder.path)
-        shutil.rmtree(old)
-    communicator.barrier()
+    with locked(path, communicator):
+        try:
+            yield RunFolder(beside)
+        except (ValueError, TypeError, ArithmeticError):  # settings that cannot work are not to be continued
+            if communicator.rank == 0:
+                shutil.rmtree(beside, ignore_errors=True)
+            raise
+        communicator.barrier()
+        if communicator.rank == 0:
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+            beside.rename(path)
+            shutil.rmtree(old)
+        communicator.barrier()
 
 
 def open_run(path: str | Path) -> xr.Dataset:
@@ -203,7 +213,7 @@ def open_run(path: str | Path) -> xr.Dataset:
             engine="netcdf4",
             decode_times=False,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a damaged file raises many classes, AttributeError among them
         raise DataFileError(f"{path}: segments cannot be joined, truncated or damaged? ({error})") from error
     if np.any(np.diff(dataset["time"].values) <= 0):
         raise DataFileError(f"{path}: the segments do not follow each other in time")

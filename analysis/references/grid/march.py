@@ -28,7 +28,7 @@ class Resolution:
         counts: Cells along each dimension.
         step: Largest time step before halving, in units of the inverse rate of a window, or of time where ``absolute``.
         absolute: Whether ``step`` is a time.
-        halvings: How often every step, however short, has been halved, so that levels compare like with like.
+        halvings: How often the step has been halved.
     """
 
     counts: tuple[int, ...]
@@ -37,9 +37,16 @@ class Resolution:
     halvings: int = 0
 
     def steps(self, duration: float, window: Window) -> int:
-        """Return the number of steps for a stretch of time within a window."""
+        """Return the number of steps for a stretch of time within a window.
+
+        Long stretches take twice the steps at every level. Those far below the step take one until a level needs half.
+        """
         largest = self.step if self.absolute or window.rate == 0 else self.step / window.rate
-        return max(1, math.ceil(duration / largest * (1 - 1e-9))) * (1 << self.halvings)
+        part = duration / largest * (1 - 1e-9)
+        if part > 0.5:
+            return math.ceil(part) * (1 << self.halvings)
+        skipped = 0 if part <= 0 else -math.ceil(math.log2(part)) - 1
+        return 1 << max(0, self.halvings - skipped)
 
     def finer(self) -> "Resolution":
         """Return the next resolution, twice the cells along each dimension and half the step."""

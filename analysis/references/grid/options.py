@@ -18,7 +18,15 @@ MOST_CELLS = {1: 2**14, 2: 2**20}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of ``FokkerPlanck``, described there.
+    """Options of ``FokkerPlanck``.
+
+    Arguments:
+        dimension: Number of components of the process.
+        box: Lower and upper end of each component, found when None.
+        cells: Cells along each component, refined until ``tolerance`` when None.
+        step: Largest time step, from the drift's rate when None.
+        tolerance: Relative squared score error to refine to.
+        max_cells: Cells in total beyond which refinement ends.
 
     Raises:
         ValueError: If an option is out of range.
