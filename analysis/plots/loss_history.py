@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.plots.figure import SINGLE_COLUMN, styled
 
@@ -32,6 +33,7 @@ def plot_loss_history(history: xr.Dataset) -> Figure:
         lower.semilogy(steps[shown], excess[shown], color="C0")
         lower.set_ylabel("held-out loss above its least")
         lower.set_xlabel("optimiser step")
+        lower.xaxis.set_major_locator(MaxNLocator(4))
         if np.count_nonzero(shown) == 0:
             lower.set_yscale("linear")
     return figure

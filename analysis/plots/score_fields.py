@@ -16,6 +16,7 @@ from physcore.trajectory import frames
 __all__ = ["plot_score_fields"]
 
 POINTS = 220
+CELLS = 60
 SHOWN_COMPONENTS = 4
 SHOWN_STATES = 2000
 Field = NDArray[np.float64]
@@ -56,9 +57,8 @@ def _both(score: ScoreModel, reference: Reference, points: torch.Tensor, time: f
 
 
 def _curves(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
-    low, high = (float(q) for q in torch.quantile(states[:, 0], torch.tensor([0.0005, 0.9995])))
-    x = torch.linspace(low, high, 400)
-    learned, exact = _both(score, reference, x.unsqueeze(-1), time)
+    x = _span(states[:, 0].numpy())
+    learned, exact = _both(score, reference, torch.from_numpy(x).unsqueeze(-1), time)
     figure = Figure(figsize=(DOUBLE_COLUMN, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     label = score.process.variables[0].label
@@ -73,8 +73,8 @@ def _curves(score: ScoreModel, reference: Reference, states: torch.Tensor, time:
 
 
 def _maps(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
-    axes_points = [_span(states[:, i]) for i in range(2)]
-    grid = torch.stack(torch.meshgrid(*axes_points, indexing="ij"), -1)
+    axes_points = [_span(states[:, i].numpy()) for i in range(2)]
+    grid = torch.from_numpy(np.stack(np.meshgrid(*axes_points, indexing="ij"), -1))
     learned, exact = _both(score, reference, grid, time)
     inhabited = _inhabited(states, axes_points)
     variables = score.process.variables
@@ -95,33 +95,30 @@ def _maps(score: ScoreModel, reference: Reference, states: torch.Tensor, time: f
     return figure
 
 
-def _map(figure: Figure, axes: Axes, points: list[torch.Tensor], field: Field, bound: float, title: str) -> None:
+def _map(figure: Figure, axes: Axes, points: list[Field], field: Field, bound: float, title: str) -> None:
     norm = AsinhNorm(linear_width=max(bound, 1e-12) / 5, vmin=-bound, vmax=bound)
     mesh = axes.pcolormesh(points[0], points[1], field.T, norm=norm, cmap="RdBu_r", shading="nearest", rasterized=True)
     axes.set_facecolor("0.85")
     axes.set_title(title)
     bar = figure.colorbar(mesh, ax=axes, extend="both", ticks=[-bound, -bound / 5, 0, bound / 5, bound])
     bar.ax.minorticks_off()
-    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in (-bound, -bound / 5, 0, bound / 5, bound)])
+    bar.ax.set_yticklabels([f"{tick:.3g}" for tick in (-bound, -bound / 5, 0, bound / 5, bound)])
 
 
-def _span(values: torch.Tensor) -> torch.Tensor:
-    ordered = values.sort().values
-    low, high = float(ordered[int(0.0005 * len(ordered))]), float(ordered[int(0.9995 * (len(ordered) - 1))])
+def _span(values: Field) -> Field:
+    low, high = np.quantile(values, [0.0005, 0.9995])
     margin = 0.05 * (high - low)
-    return torch.linspace(low - margin, high + margin, POINTS)
+    return np.linspace(low - margin, high + margin, POINTS)
 
 
-def _inhabited(states: torch.Tensor, points: list[torch.Tensor]) -> NDArray[np.bool]:
+def _inhabited(states: torch.Tensor, points: list[Field]) -> NDArray[np.bool]:
     """Return the grid points near simulated states; elsewhere a score means nothing and none is shown."""
-    cells = 60
-    edges = [np.linspace(float(p[0]), float(p[-1]), cells + 1) for p in points]
+    edges = [np.linspace(p[0], p[-1], CELLS + 1) for p in points]
     counts = np.histogram2d(states[:, 0].numpy(), states[:, 1].numpy(), edges)[0]
-    index = [
-        np.clip(np.searchsorted(e, p.numpy(), side="right") - 1, 0, cells - 1)
-        for e, p in zip(edges, points, strict=True)
-    ]
-    inhabited: NDArray[np.bool] = counts[np.ix_(index[0], index[1])] > 0
+    column, row = (
+        np.clip(np.searchsorted(e, p, side="right") - 1, 0, CELLS - 1) for e, p in zip(edges, points, strict=True)
+    )
+    inhabited: NDArray[np.bool] = counts[np.ix_(column, row)] > 0
     return inhabited
 
 

@@ -14,7 +14,7 @@ __all__ = ["plot_trajectories"]
 
 SHOWN_PATHS = 8
 SHOWN_VARIABLES = 4
-BANDS = ((0.05, 0.95), (0.25, 0.75))
+BANDS = ((0.05, 0.95, "0.85"), (0.25, 0.75, "0.68"))
 
 
 def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequence[float]) -> Figure:
@@ -39,30 +39,32 @@ def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequenc
             row[1].set_xlabel(variable.label)
             row[1].set_ylabel("density")
         axes[-1, 0].set_xlabel("time $t$")
-        axes[0, 0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-        axes[0, 1].legend(title="time $t$")
+        compact = {"columnspacing": 1.0, "handlelength": 1.5}
+        bands, moments = (panel.get_legend_handles_labels() for panel in axes[0])
+        figure.legend(*bands, loc="outside upper left", ncols=len(bands[1]), **compact)
+        figure.legend(*moments, loc="outside upper right", ncols=len(moments[1]), **compact)
     return figure
 
 
 def _paths(axes: Axes, states: xr.DataArray) -> None:
     states = states.transpose("time", "path")
     times = states["time"].values
-    for low, high in BANDS:
+    for low, high, grey in BANDS:
         lower, upper = np.quantile(states.values, [low, high], axis=1)
-        label = f"{100 * (high - low):.0f} %"
-        axes.fill_between(times, lower, upper, color="C0", alpha=0.2, linewidth=0, label=label)
-    axes.plot(times, np.median(states.values, axis=1), color="C0", label="median")
-    axes.plot(times, states.values[:, :SHOWN_PATHS], color="0.25", linewidth=0.5)
+        axes.fill_between(times, lower, upper, color=grey, linewidth=0, label=f"{100 * (high - low):.0f} % of paths")
+    axes.plot(times, states.values[:, :SHOWN_PATHS], color="C0", linewidth=0.6)
+    axes.plot([], [], color="C0", linewidth=0.6, label="paths")
+    axes.plot(times, np.median(states.values, axis=1), color="black", linestyle="--", label="median")
 
 
 def _marginals(axes: Axes, states: xr.DataArray, times: Sequence[float]) -> None:
     chosen = states.sel(time=list(times), method="nearest")
     low, high = np.quantile(chosen.values, [0.001, 0.999])
-    edges = np.linspace(low, high, 81)
+    edges = np.linspace(low, high, 61)
     styles = ("-", "--", ":", "-.")
     for i, time in enumerate(chosen["time"].values):
         values = chosen.sel(time=time).values
         counts = np.histogram(values, edges)[0]
         density = counts / (len(values) * np.diff(edges))
-        axes.plot((edges[1:] + edges[:-1]) / 2, density, styles[i % len(styles)], label=f"{time:g}")
+        axes.plot((edges[1:] + edges[:-1]) / 2, density, styles[i % len(styles)], label=f"$t = {time:g}$")
     axes.set_ylim(bottom=0)
