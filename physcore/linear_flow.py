@@ -112,7 +112,11 @@ def linear_flow(
     Error:
         A few units in the last place of each block, relative to its own largest entry.
     """
-    norm = float((jacobian.detach().abs().sum(0).amax(0) * duration).amax()) if duration.numel() else 0.0
+    norm = (
+        float((jacobian.detach().abs().sum(0).amax(0) * duration).amax())
+        if jacobian.numel() and duration.numel()
+        else 0.0
+    )
     if not math.isfinite(norm):
         raise NumericalError("the linearisation of the drift is not finite; look for states that have diverged.")
     doublings = max(0, math.ceil(math.log2(norm / LARGEST_NORM))) if norm > 0 else 0

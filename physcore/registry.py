@@ -11,6 +11,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from physcore.plain_values import typed
+
 __all__ = ["build", "load", "name_of", "names"]
 
 GROUPS = (
@@ -75,18 +77,13 @@ def build(group: str, name: str, parameters: Mapping[str, Any], *leading: Any) -
     Raises:
         ValueError: If the name or a parameter is unknown, or a value has the wrong type or range.
     """
-    import jsonargparse
-
     part = load(group, name)
     known = list(inspect.signature(part).parameters)[len(leading) :]
+    hints = typing.get_type_hints(part.__init__)
     for key in parameters:
         if key not in known:
             raise ValueError(f"unknown parameter {key!r} of {name!r}: {suggestion(key, known)}")
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    for key in parameters:
-        parser.add_argument(f"--{key}", type=typing.get_type_hints(part.__init__).get(key, Any))
     try:
-        values = parser.parse_object(dict(parameters))
-    except jsonargparse.ArgumentError as error:
-        raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
-    return part(*leading, **values.as_dict())
+        return part(*leading, **{key: typed(key, value, hints.get(key, Any)) for key, value in parameters.items()})
+    except ValueError as error:
+        raise type(error)(f"{name}: {error}") from error

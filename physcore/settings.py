@@ -6,6 +6,7 @@ are the arguments of the Python function of that name. A command's own fields ar
 """
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import jsonargparse
 import yaml
 
 from physcore.configuration import parse_yaml
+from physcore.plain_values import typed
 from physcore.registry import names, suggestion
 
 __all__ = ["OptionParser", "Settings", "Shared"]
@@ -85,6 +87,7 @@ class OptionParser:
     def __init__(self, command: str, description: str, target: str, sections: Mapping[str, type]) -> None:
         jsonargparse.set_loader("strict", parse_yaml, exceptions=(ValueError,))
         self.sections = sections
+        self._hints = _hints(Shared)
         self._flat = command if list(sections) == [command] else None
         self._parser = jsonargparse.ArgumentParser(
             prog=f"physcore {command}", description=description, exit_on_error=False, parser_mode="strict"
@@ -98,6 +101,7 @@ class OptionParser:
         self._parser.add_class_arguments(Shared, as_group=False)
         for name, section in sections.items():
             self._parser.add_class_arguments(section, None if name == self._flat else name)
+            self._hints |= _hints(section, "" if name == self._flat else f"{name}.")
 
     def target(self, arguments: Sequence[str]) -> str:
         """Return the positional argument."""
@@ -130,10 +134,21 @@ class OptionParser:
     def _parse(self, arguments: Sequence[str]) -> jsonargparse.Namespace:
         # jsonargparse keeps the name for an action of its own, so the flag is declared for the help alone.
         words = [word for word in map(_underscored, arguments) if word != PRINT_CONFIG]
+        self._check_words(words)
         try:
             return self._parser.parse_args(words)
         except jsonargparse.ArgumentError as error:
             raise ValueError(" ".join(str(error).split())) from error
+
+    def _check_words(self, words: Sequence[str]) -> None:
+        """Refuse values that strict YAML reads otherwise than the parser's own YAML 1.1: ``12:30:00``, ``010``."""
+        for word, following in zip(words, [*words[1:], "--"], strict=True):
+            name, equals, value = word.removeprefix("--").partition("=")
+            if not equals and following.startswith("--"):
+                continue
+            text, hint = value if equals else following, self._hints.get(name, str)
+            if word.startswith("--") and hint not in (str, str | None):
+                typed(name, parse_yaml(text), hint)
 
     def _checked(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration as defaults of the parser, every key known and every value of its type."""
@@ -148,14 +163,29 @@ class OptionParser:
                 values[key] = value
             elif key not in commands:
                 raise ValueError(f"unknown key {key!r}: {suggestion(key, [*shared, *self.sections])}")
-        try:
-            nested = jsonargparse.Namespace()  # type: ignore[no-untyped-call]
-            for key, value in values.items():
-                nested[key] = value
-            self._parser.parse_object({"target": "", **nested.as_dict()})
-        except jsonargparse.ArgumentError as error:
-            raise ValueError(" ".join(str(error).split())) from error
-        return values
+        flat = dict(item for key, value in values.items() for item in _flattened(key, value, self._hints))
+        for key in flat:
+            if key not in self._hints:
+                raise ValueError(f"unknown key {key!r}: {suggestion(key, list(self._hints))}")
+        return {key: typed(key, value, self._hints[key]) for key, value in flat.items()}
+
+
+def _hints(section: type, prefix: str = "") -> dict[str, Any]:
+    """Return the type hint of each option of a section by its full name, those of sections inside it included."""
+    hints: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(section).items():
+        if dataclasses.is_dataclass(hint):
+            hints |= _hints(cast(type, hint), f"{prefix}{name}.")
+        else:
+            hints[prefix + name] = hint
+    return hints
+
+
+def _flattened(key: str, value: Any, hints: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return options by full name, opening mappings that stand for sections inside a section."""
+    if key in hints or not isinstance(value, dict):
+        return [(key, value)]
+    return [item for inner, entry in value.items() for item in _flattened(f"{key}.{inner}", entry, hints)]
 
 
 def _section(name: str, section: type, value: Any) -> dict[str, Any]:

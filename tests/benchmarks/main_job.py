@@ -5,7 +5,6 @@ into the working directory. Needs the extra ``bench``.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,6 @@ STAGES = ("simulate", "fit", "compare")
 
 def measured(words: list[str]) -> tuple[float, float]:
     """Run a command; return its wall time in seconds and the peak memory of all its processes in GB."""
-    import psutil
 
     began, peak = time.perf_counter(), 0
     process = psutil.Popen(words)

@@ -1,0 +1,37 @@
+"""What every test stands on: one thread, and a home of its own for whatever it writes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # torch.func.jvp of torch 2.13 compiles a decomposition with its own deprecated torch.jit.script.
+    config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def _scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _scratch: Path) -> None:
+    """Run directories named by default land in the test's own folder, if it has one, and never in the checkout."""
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else _scratch)
+
+
+@pytest.fixture(autouse=True)
+def _globals_untouched() -> Iterator[None]:
+    """The library sets no global: the default dtype and the global random state survive every test."""
+    state, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    yield
+    assert torch.get_default_dtype() is dtype
+    assert torch.equal(torch.get_rng_state(), state), "the global random state was used"

@@ -1,0 +1,76 @@
+"""Every registered part, built with the defaults that ship with it; a new part is tested by being registered."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import xarray as xr
+
+from physcore import Process
+from physcore.configuration import default_run
+from physcore.registry import build, names
+from physcore.score import Objective, ScoreModel, Training
+from physcore.score.batches import TrajectoryBatches
+from simulations import Scheme, simulate
+
+
+@pytest.fixture(scope="session")
+def exported() -> Callable[[ModuleType], dict[str, Any]]:
+    """Return what a user has after ``from package import *``, the namespace in which a repr must mean something."""
+    return lambda package: {name: getattr(package, name) for name in package.__all__}
+
+
+@pytest.fixture(scope="session", params=names("physcore.processes"))
+def process_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def run(process_name: str) -> dict[str, Any]:
+    """The default run that lies beside the process."""
+    return default_run(process_name)
+
+
+@pytest.fixture(scope="session")
+def process(process_name: str, run: dict[str, Any]) -> Process:
+    built: Process = build("physcore.processes", process_name, run.get("parameters", {}))
+    return built
+
+
+@pytest.fixture(scope="session", params=names("physcore.schemes"))
+def scheme(request: pytest.FixtureRequest) -> Scheme:
+    built: Scheme = build("physcore.schemes", request.param, {})
+    return built
+
+
+@pytest.fixture(scope="session", params=names("physcore.objectives"))
+def objective(request: pytest.FixtureRequest) -> Objective:
+    built: Objective = build("physcore.objectives", request.param, {})
+    return built
+
+
+@pytest.fixture(scope="session")
+def trajectories(process: Process, run: dict[str, Any]) -> xr.Dataset:
+    """A few paths over some lags of the default run."""
+    settings = run["simulate"]
+    dt, between = settings["dt"], settings["save_every"]
+    frames = round(4 * run["fit"]["objective"]["lag"] / (dt * between))
+    return simulate(process, paths=1024, duration=frames * between * dt, dt=dt, save_every=between, seed=11)
+
+
+@pytest.fixture(scope="session")
+def lag(run: dict[str, Any]) -> float:
+    return float(run["fit"]["objective"]["lag"])
+
+
+@pytest.fixture(scope="session", params=names("physcore.models"))
+def score(request: pytest.FixtureRequest, process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
+    """An untrained score of every parametrisation for every process."""
+    model = build("physcore.models", request.param, {})
+    batches = TrajectoryBatches(process, trajectories, lag, Training(), torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        built: ScoreModel = model.build(process, batches, lag)
+    return built
