@@ -6,6 +6,7 @@ same result everywhere. mpi4py is imported here alone, and only under a launcher
 
 import abc
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["Communicator", "SerialCommunicator", "world"]
 
 # Variables by which MPICH, Open MPI and SLURM tell a process how many were started together.
 LAUNCHER_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+
+SECONDS_BETWEEN_LOOKS = 0.002
 
 
 class Communicator(abc.ABC):
@@ -110,6 +113,12 @@ class MPICommunicator(Communicator):
         from mpi4py import MPI
 
         self._mpi.Allreduce(MPI.IN_PLACE, buffer)
+
+    def barrier(self) -> None:
+        """Wait until every rank has come here, asleep: a rank that spins would slow the one it waits for."""
+        arrived = self._mpi.Ibarrier()
+        while not arrived.Test():
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def launched_ranks() -> int:
