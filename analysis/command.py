@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from analysis.comparison import Comparison
+from analysis.comparison import Comparison, nearest_saved
 from physcore.command import Command, Job
 from physcore.score.command import base_of_run
 
@@ -28,6 +28,15 @@ class CompareCommand(Command):
     def base(self, target: str) -> dict[str, Any]:
         """Return the configuration of a run directory."""
         return base_of_run(target)
+
+    def check(self, job: Job) -> None:
+        """Refuse a reference that the process has not, and times that the simulation of the same run will not save."""
+        settings: Comparison = job.settings.sections["compare"]
+        self._built(settings, job.process())
+        simulation = job.settings.sections.get("simulate")
+        if simulation is not None:
+            for time in settings.times or []:
+                nearest_saved(simulation.times, time)
 
     def run(self, job: Job) -> None:
         """Compare, or find that all is there; print the table."""
@@ -82,24 +91,28 @@ class CompareCommand(Command):
 
     def _references(self, job: Job, process: "Process", times: Sequence[float]) -> "dict[str, Reference]":
         """Build the references; what one of them computes is computed on rank 0 and read by the others."""
-        from physcore.registry import build
-        from physcore.solvable import SolvableProcess
-
-        specs = job.settings.sections["compare"].references
-        if specs is None:
-            specs = [{"name": "exact" if isinstance(process, SolvableProcess) else "fokker-planck"}]
-        references: dict[str, Reference] = {}
-        for spec in specs:
-            parameters = {key: value for key, value in spec.items() if key != "name"}
-            reference: Reference = build("physcore.references", spec["name"], parameters, process)
-            file = job.folder.references / f"{spec['name']}.nc"
+        built = self._built(job.settings.sections["compare"], process)
+        for name, reference in built.items():
+            file = job.folder.references / f"{name}.nc"
             if job.communicator.rank == 0:
                 file.parent.mkdir(exist_ok=True)
                 reference.prepare_from(file, times)
             job.communicator.barrier()
             if job.communicator.rank > 0:
                 reference.prepare_from(file, times)
-            references[spec["name"]] = reference
+        return built
+
+    def _built(self, settings: Comparison, process: "Process") -> "dict[str, Reference]":
+        from physcore.registry import build
+        from physcore.solvable import SolvableProcess
+
+        specs = settings.references
+        if specs is None:
+            specs = [{"name": "exact" if isinstance(process, SolvableProcess) else "fokker-planck"}]
+        references: dict[str, Reference] = {}
+        for spec in specs:
+            parameters = {key: value for key, value in spec.items() if key != "name"}
+            references[spec["name"]] = build("physcore.references", spec["name"], parameters, process)
         return references
 
     def _draw(

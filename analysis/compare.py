@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from analysis.comparison import nearest_saved
 from analysis.references.reference import Reference
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.errors import NumericalError
@@ -30,7 +31,6 @@ from physcore.trajectory import frames, validated_trajectories
 __all__ = ["compare", "ratio_of_means"]
 
 BLOCKS = 32
-TIME_TOLERANCE = 1e-6
 
 
 def compare(
@@ -214,10 +214,4 @@ def _saved_times(trajectories: xr.Dataset, score: ScoreModel, times: Sequence[fl
     saved = np.asarray(trajectories["time"].values, dtype=np.float64)
     if times is None:
         return [float(time) for time in saved if score.trained_at(float(time))]
-    chosen = []
-    for time in sorted(times):
-        nearest = saved[np.argmin(np.abs(saved - time))]
-        if abs(nearest - time) > TIME_TOLERANCE * max(1.0, abs(time)):
-            raise ValueError(f"`times` holds {time:g}, which was not saved; the nearest frame is {nearest:g}.")
-        chosen.append(float(nearest))
-    return chosen
+    return [nearest_saved(saved, time) for time in sorted(times)]

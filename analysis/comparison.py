@@ -4,7 +4,12 @@ import dataclasses
 import math
 from typing import Any
 
-__all__ = ["Comparison"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Comparison", "nearest_saved"]
+
+TIME_TOLERANCE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,3 +38,19 @@ class Comparison:
                 raise ValueError(f"`times` must be finite; got {time}.")
         if not 2 <= self.blocks <= self.paths:
             raise ValueError(f"`blocks` must be between 2 and `paths` = {self.paths}; got {self.blocks}.")
+
+
+def nearest_saved(saved: NDArray[np.float64], time: float) -> float:
+    """Return the saved time that a time means, to rounding.
+
+    Arguments:
+        saved: Times of the frames.
+        time: The time asked for.
+
+    Raises:
+        ValueError: If it was not saved; the nearest frame is named.
+    """
+    nearest = float(saved[np.argmin(np.abs(saved - time))])
+    if abs(nearest - time) > TIME_TOLERANCE * max(1.0, abs(time)):
+        raise ValueError(f"`times` holds {time:g}, which was not saved; the nearest frame is {nearest:g}.")
+    return nearest

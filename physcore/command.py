@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from physcore.communicator import Communicator, abort_all, world
 from physcore.errors import USAGE_EXIT_CODE, exit_code
-from physcore.registry import load, names
+from physcore.registry import build, load, names
 from physcore.settings import OptionParser, Settings
 
 if TYPE_CHECKING:
+    from physcore.process import Process
     from physcore.stopping import StopRequest
     from physcore.storage.run import RunFolder
 
@@ -55,6 +56,17 @@ class Job:
         with replacing(self.folder, self.communicator) as folder:
             yield dataclasses.replace(self, folder=folder, settings=once)
 
+    def process(self) -> "Process":
+        """Build the process that the settings name.
+
+        Raises:
+            ValueError: If none is named, it is unknown, or a parameter is out of range.
+        """
+        if self.settings.shared.process is None:
+            raise ValueError(f"the configuration names no `process`; known: {', '.join(names('physcore.processes'))}.")
+        process: Process = build("physcore.processes", self.settings.shared.process, self.settings.shared.parameters)
+        return process
+
     def say(self, text: str) -> None:
         """Print a line, on rank 0 alone."""
         if self.communicator.rank == 0:
@@ -81,6 +93,13 @@ class Command(abc.ABC):
     @abc.abstractmethod
     def run(self, job: Job) -> None:
         """Do the work."""
+
+    def check(self, job: Job) -> None:
+        """Refuse settings that cannot work, before any stage of a run begins; what needs data is found later.
+
+        Raises:
+            ValueError: If a part is unknown or cannot be built, or settings of two sections disagree.
+        """
 
     def sections(self, name: str) -> Mapping[str, type]:
         """Return the sections that the command reads, its own unless it combines others."""

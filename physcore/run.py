@@ -29,6 +29,9 @@ class RunCommand(Command):
 
     def run(self, job: Job) -> None:
         """Run the stages in order; with ``--overwrite`` beside an old run, which is replaced at the end."""
+        commands = [load("physcore.commands", stage)() for stage in STAGES]
+        for command in commands:
+            command.check(job)
         with job.replacing() as fresh:
-            for stage in STAGES:
-                load("physcore.commands", stage)().run(fresh)
+            for command in commands:
+                command.run(fresh)

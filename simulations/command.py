@@ -21,17 +21,22 @@ class SimulateCommand(Command):
         """Return the default run of a process, or what a file makes of it."""
         return target_run(target)
 
+    def check(self, job: Job) -> None:
+        """Refuse a process, a scheme or a device that is not there."""
+        from physcore.device import resolve_device
+        from physcore.registry import build
+
+        job.process()
+        build("physcore.schemes", job.settings.sections["simulate"].scheme, {})
+        resolve_device(job.settings.shared.device, job.communicator.rank)
+
     def run(self, job: Job) -> None:
         """Simulate, or continue, or find that all is there."""
         from physcore.device import resolve_device
-        from physcore.registry import build
         from physcore.storage.manifest import MANIFEST_NAME
         from simulations.simulate import simulate
 
-        shared, simulation = job.settings.shared, job.settings.sections["simulate"]
-        if shared.process is None:
-            raise ValueError("the configuration names no `process`.")
-        process = build("physcore.processes", shared.process, shared.parameters)
+        process, simulation = job.process(), job.settings.sections["simulate"]
         with job.replacing() as fresh:
             done = (fresh.folder.path / MANIFEST_NAME).exists() and fresh.folder.manifest.complete
             if not done:
@@ -42,7 +47,7 @@ class SimulateCommand(Command):
                 **dataclasses.asdict(simulation),
                 seed=self._seed(fresh),
                 out=fresh.folder.path,
-                device=resolve_device(shared.device, job.communicator.rank),
+                device=resolve_device(job.settings.shared.device, job.communicator.rank),
                 communicator=job.communicator,
                 stop=job.stop,
             )

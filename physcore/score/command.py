@@ -65,6 +65,12 @@ class FitCommand(Command):
         """Return the configuration of a run directory."""
         return base_of_run(target)
 
+    def check(self, job: Job) -> None:
+        """Refuse an objective or a model that cannot be built."""
+        settings = job.settings.sections["fit"]
+        _built("objective", settings.objective)
+        _built("model", settings.model)
+
     def run(self, job: Job) -> None:
         """Fit, or continue, or find that all is there."""
         from physcore.storage.lock import locked

@@ -412,3 +412,21 @@ def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_pat
     words = ["--paths", 1024, "--duration", 0.1, "--dt", 0.01, "--save-every=5", "--paths-per-block", 2048]
     assert command("simulate", "active-swimmer", *words, "--out", "run-1").code == 0
     assert (tmp_path / "run-1" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["double-well", "--compare.references", "[{name: exact}]"], "SolvableProcess"),
+        (["double-well", "--compare.times", "[0.505]"], "was not saved"),
+        (["ornstein-uhlenbeck", "--fit.objective.lag", "-1"], "`lag`"),
+        (["ornstein-uhlenbeck", "--fit.model.name", "unet"], "'unet'"),
+        (["ornstein-uhlenbeck", "--simulate.scheme", "milstein"], "'milstein'"),
+    ],
+    ids=["reference", "times", "objective", "model", "scheme"],
+)
+def test_a_later_stage_that_cannot_work_is_refused_before_the_first_begins(
+    command: Run, tmp_path: Path, words: list[str], part: str
+) -> None:
+    command("run", *words, "--out", tmp_path / "run").check_error(2, part)
+    assert not (tmp_path / "run").exists()
