@@ -1,6 +1,5 @@
 """Plain values, as YAML and JSON hold them, checked against the type hints of what they are given to."""
 
-import dataclasses
 import types
 import typing
 from typing import Any
@@ -38,7 +37,7 @@ def described(hint: Any) -> str:
         return " or ".join(described(part) for part in inner)
     if origin in (list, tuple):
         return f"a list, each entry {described(inner[0])}"
-    return "a mapping" if origin is dict or dataclasses.is_dataclass(hint) else "what cannot be written as plain text"
+    return "a mapping" if origin is dict else "what cannot be written as plain text"
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -1,10 +1,12 @@
 """What every test stands on: one thread, and a home of its own for whatever it writes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from physcore.stopping import StopRequest
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,3 +37,21 @@ def _globals_untouched() -> Iterator[None]:
     yield
     assert torch.get_default_dtype() is dtype
     assert torch.equal(torch.get_rng_state(), state), "the global random state was used"
+
+
+class StopAfter(StopRequest):
+    """A request to stop that comes after it was asked for a few times."""
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.fixture
+def stop_after() -> Callable[[int], StopRequest]:
+    """Make a request to stop that comes after it was asked for so many times."""
+    return StopAfter

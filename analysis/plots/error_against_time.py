@@ -1,5 +1,7 @@
 """Figure: relative score error against time, with error bars and the reference's own error."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -8,7 +10,11 @@ from analysis.plots.figure import SINGLE_COLUMN, styled
 
 __all__ = ["plot_error_against_time"]
 
-MARKERS = {"full": "o", "driven": "s"}
+# Open circles around filled squares: both are seen where noise drives every component and the two coincide.
+MARKERS: dict[str, dict[str, Any]] = {
+    "full": {"fmt": "o", "ms": 4.5, "mfc": "none", "mew": 0.8},
+    "driven": {"fmt": "s", "ms": 1.8},
+}
 
 
 def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
@@ -26,14 +32,12 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
     with styled():
         figure = Figure(figsize=(SINGLE_COLUMN, 2.8), layout="constrained")
         axes = figure.subplots()
-        for i, (selection, marker) in enumerate(MARKERS.items()):
+        for i, (selection, style) in enumerate(MARKERS.items()):
             entry = part.sel(selection=selection)
             value, error = entry["value"].values, entry["standard_error"].values
             # A bar that reached below zero would run off a logarithmic axis.
             lower = np.minimum(error, 0.9 * value)
-            axes.errorbar(
-                times, value, (lower, error), fmt=marker, ms=2.5, lw=0.8, color=f"C{i}", label=f"{selection} score"
-            )
+            axes.errorbar(times, value, (lower, error), lw=0.8, color=f"C{i}", label=f"{selection} score", **style)
         own = part["reference_error"].values
         if np.isfinite(own).any() and np.nanmax(own) > 0:
             axes.plot(times, own, "--", color="0.4", lw=1, label=f"{reference}, own error")

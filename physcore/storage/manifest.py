@@ -5,12 +5,12 @@ import datetime
 import importlib.metadata
 import json
 import platform
-import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from physcore.errors import DataFileError
+from physcore.plain_values import typed
 from physcore.storage.publishing import publish_text
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "differences", "versions"]
@@ -80,9 +80,7 @@ class Manifest:
 
     def _checked(self) -> "Manifest":
         for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), typing.get_origin(field.type) or field.type
-            if not isinstance(value, cast(type, kind)):
-                raise TypeError(f"{field.name} is {value!r}")
+            typed(field.name, getattr(self, field.name), field.type)
         if not self.seed.isdecimal() or min(self.blocks, self.segments) < 1:
             raise ValueError(f"seed {self.seed!r}, {self.blocks} blocks, {self.segments} segments")
         return self

@@ -35,18 +35,6 @@ def sha256(run: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-class StopAfter(StopRequest):
-    """A request that comes after it was asked for a few times."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    @property
-    def requested(self) -> bool:  # type: ignore[override]
-        self.left -= 1
-        return self.left < 0
-
-
 @pytest.fixture
 def serial(tmp_path: Path) -> dict[str, str]:
     """The bits of a run of one rank."""
@@ -57,10 +45,10 @@ def serial(tmp_path: Path) -> dict[str, str]:
 
 
 def test_e11_a7_f7_a_run_begun_by_one_rank_is_finished_by_more_ranks_than_blocks(
-    mpiexec: Run, serial: dict[str, str], tmp_path: Path
+    mpiexec: Run, serial: dict[str, str], tmp_path: Path, stop_after: Callable[[int], StopRequest]
 ) -> None:
     with pytest.raises(Stopped):
-        simulate(ActiveSwimmer(), **SETTINGS, out=tmp_path / "run", stop=StopAfter(5))
+        simulate(ActiveSwimmer(), **SETTINGS, out=tmp_path / "run", stop=stop_after(5))
     begun = sha256(tmp_path / "run")
     assert len(begun) == 5
     ended = mpiexec(3, *WORDS, "--out", "run")

@@ -1,6 +1,7 @@
 """The bits of a path depend on seed, settings and process alone; the Dataset keeps to its schema."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,21 +110,13 @@ def test_a_run_in_memory_equals_the_run_in_a_folder(tmp_path: Path) -> None:
         assert memory[name].dtype == folder[name].dtype
 
 
-def test_a_stopped_run_continues_to_the_same_bits(tmp_path: Path) -> None:
-    class StopAfter(StopRequest):
-        def __init__(self, questions: int) -> None:
-            self.left = questions
-
-        @property
-        def requested(self) -> bool:  # type: ignore[override]
-            self.left -= 1
-            return self.left < 0
+def test_a_stopped_run_continues_to_the_same_bits(tmp_path: Path, stop_after: Callable[[int], StopRequest]) -> None:
 
     swimmer = PROCESSES["swimmer"]
     settings = {**SETTINGS, "frames_per_segment": 8}
     for segments in (5, 9):
         with pytest.raises(Stopped, match="again"):
-            simulate(swimmer, **settings, out=tmp_path / "run", stop=StopAfter(segments))
+            simulate(swimmer, **settings, out=tmp_path / "run", stop=stop_after(segments))
         assert len(list((tmp_path / "run" / "trajectories").glob("*.nc"))) == segments
     continued = simulate(swimmer, **settings, out=tmp_path / "run")
     xr.testing.assert_equal(continued.load(), simulate(swimmer, **settings))

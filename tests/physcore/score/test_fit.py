@@ -1,6 +1,7 @@
 """The verb fit: it reaches exact scores, resumes to the same bits, and stops at what is not a number."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,18 +59,6 @@ def test_fit_approaches_the_exact_score_in_ten_dimensions() -> None:
     assert float((score(torch.zeros(1, 10), 0.75) ** 2).sum()) < 0.5
 
 
-class StopAfter(StopRequest):
-    """A request that comes after it was asked for a few times."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    @property
-    def requested(self) -> bool:  # type: ignore[override]
-        self.left -= 1
-        return self.left < 0
-
-
 def check_same_fit(first: ScoreModel, second: ScoreModel) -> None:
     """Weights and history, but for the time it took, are the same bits."""
     for name, value in first.state_dict().items():
@@ -87,12 +76,16 @@ def uninterrupted(data: xr.Dataset) -> ScoreModel:
 
 @pytest.mark.parametrize("stops", [(0,), (1,), (0, 0)], ids=str)
 def test_a14_a_stopped_fit_resumes_to_the_same_bits(
-    data: xr.Dataset, uninterrupted: ScoreModel, tmp_path: Path, stops: tuple[int, ...]
+    data: xr.Dataset,
+    uninterrupted: ScoreModel,
+    tmp_path: Path,
+    stops: tuple[int, ...],
+    stop_after: Callable[[int], StopRequest],
 ) -> None:
     settings = {"objective": LocalDenoising(lag=0.5), "model": NETWORK, "training": SMALL, "seed": 3}
     for questions in stops:
         with pytest.raises(Stopped, match="again"):
-            fit(TRAP, data, **settings, checkpoints=tmp_path, stop=StopAfter(questions))
+            fit(TRAP, data, **settings, checkpoints=tmp_path, stop=stop_after(questions))
     check_same_fit(fit(TRAP, data, **settings, checkpoints=tmp_path), uninterrupted)
 
 
@@ -144,19 +137,21 @@ def test_a_fit_is_a_function_of_its_seed(data: xr.Dataset, uninterrupted: ScoreM
     ids=lambda changed: next(iter(changed)),
 )
 def test_a8_checkpoints_of_another_fit_are_refused_by_name(
-    data: xr.Dataset, tmp_path: Path, changed: dict[str, object]
+    data: xr.Dataset, tmp_path: Path, changed: dict[str, object], stop_after: Callable[[int], StopRequest]
 ) -> None:
     settings = {"objective": LocalDenoising(lag=0.5), "model": NETWORK, "training": SMALL, "seed": 3}
     with pytest.raises(Stopped):
-        fit(TRAP, data, **settings, checkpoints=tmp_path, stop=StopAfter(0))
+        fit(TRAP, data, **settings, checkpoints=tmp_path, stop=stop_after(0))
     with pytest.raises(ValueError, match=next(iter(changed))):
         fit(TRAP, data, **{**settings, **changed}, checkpoints=tmp_path)
 
 
-def test_a8_checkpoints_of_a_fit_to_other_trajectories_are_refused(data: xr.Dataset, tmp_path: Path) -> None:
+def test_a8_checkpoints_of_a_fit_to_other_trajectories_are_refused(
+    data: xr.Dataset, tmp_path: Path, stop_after: Callable[[int], StopRequest]
+) -> None:
     settings = {"objective": LocalDenoising(lag=0.5), "model": NETWORK, "training": SMALL, "seed": 3}
     with pytest.raises(Stopped):
-        fit(TRAP, data, **settings, checkpoints=tmp_path, stop=StopAfter(0))
+        fit(TRAP, data, **settings, checkpoints=tmp_path, stop=stop_after(0))
     with pytest.raises(ValueError, match="paths"):
         fit(TRAP, data.isel(path=slice(0, 3000)), **settings, checkpoints=tmp_path)
 
