@@ -33,9 +33,17 @@ class Gaussian:
         d = self.mean.shape[-1]
         if self.covariance.shape[-2:] != (d, d):
             raise ValueError(f"`covariance` must end in ({d}, {d}); got {tuple(self.covariance.shape)}.")
-        if torch.linalg.cholesky_ex(self.covariance)[1].any():
+        factor, failed = torch.linalg.cholesky_ex(self.covariance)
+        if failed.any():
             lowest = torch.linalg.eigvalsh(self.covariance).min().item()
             raise ValueError(f"`covariance` must be positive definite; its lowest eigenvalue is {lowest:.3g}.")
+        object.__setattr__(self, "_factor", factor)
+
+    @property
+    def factor(self) -> Tensor:
+        r"""Lower Cholesky factor :math:`L` of the covariance, shape ``(..., component, component)``."""
+        factor: Tensor = self._factor  # type: ignore[attr-defined]
+        return factor
 
     def log_density(self, state: Tensor) -> Tensor:
         r"""Return :math:`\log q(x)`.
@@ -46,7 +54,7 @@ class Gaussian:
         Returns:
             Shape ``(...)``.
         """
-        factor = torch.linalg.cholesky(self.covariance)
+        factor = self.factor
         white = torch.linalg.solve_triangular(factor, (state - self.mean).unsqueeze(-1), upper=False).squeeze(-1)
         log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         density: Tensor = -0.5 * (white.square().sum(-1) + log_determinant + state.shape[-1] * math.log(2 * math.pi))
@@ -61,8 +69,7 @@ class Gaussian:
         Returns:
             Shape of ``state``, units 1 / [state].
         """
-        factor = torch.linalg.cholesky(self.covariance)
-        solved: Tensor = torch.cholesky_solve((state - self.mean).unsqueeze(-1), factor).squeeze(-1)
+        solved: Tensor = torch.cholesky_solve((state - self.mean).unsqueeze(-1), self.factor).squeeze(-1)
         return -solved
 
     def sample(self, paths: int, generator: torch.Generator) -> Tensor:
@@ -80,9 +87,8 @@ class Gaussian:
         """
         if self.mean.ndim != 1:
             raise ValueError("`sample` draws from one law; this is a batch of them.")
-        factor = torch.linalg.cholesky(self.covariance)
         white = torch.randn(
             paths, self.mean.shape[0], generator=generator, dtype=self.mean.dtype, device=self.mean.device
         )
-        points: Tensor = self.mean + white @ factor.mT
+        points: Tensor = self.mean + white @ self.factor.mT
         return points

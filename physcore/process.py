@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physcore.known_moment import KnownMoment
+from physcore.registry import plain
+
 __all__ = ["Process", "Variable"]
 
 
@@ -114,16 +117,21 @@ class Process(abc.ABC):
         )
 
     @property
+    def known_moments(self) -> tuple[KnownMoment, ...]:
+        """Expectations that are known exactly, none unless a process gives them."""
+        return ()
+
+    @property
     def dimension(self) -> int:
         """Number of components of the state."""
         return len(self.variables)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters by name: the dataclass fields, empty for a process without any."""
+        """The parameters by name, as plain values: the dataclass fields, empty for a process without any."""
         if not dataclasses.is_dataclass(self):
             return {}
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[unreachable]
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[unreachable]
 
     def jacobian(self, state: Tensor, time: Tensor) -> Tensor:
         r"""Return the Jacobian :math:`J_{ij} = \partial f_i / \partial x_j` by forward-mode autodiff.
@@ -140,7 +148,8 @@ class Process(abc.ABC):
             torch.func.jvp(lambda y: self.drift(y, time), (state,), (direction.expand_as(state).contiguous(),))[1]
             for direction in directions
         ]
-        return torch.stack(columns, -1)
+        # Of a single state, shape (component,), forward mode turns what meets a Python number into double.
+        return torch.stack(columns, -1).to(state.dtype)
 
     def drift_rate(self, state: Tensor, time: Tensor) -> Tensor:
         r"""Return the explicit time derivative :math:`\partial f / \partial t` by forward-mode autodiff.
@@ -154,7 +163,7 @@ class Process(abc.ABC):
         """
         times = time.to(state.dtype).expand(state.shape[:-1]).contiguous()
         tangent: Tensor = torch.func.jvp(lambda t: self.drift(state, t), (times,), (torch.ones_like(times),))[1]
-        return tangent
+        return tangent.to(state.dtype)
 
     def noise_for(self, state: Tensor, time: Tensor) -> Tensor:
         """Return :math:`G(t)` in the dtype and on the device of the states, its shape checked.

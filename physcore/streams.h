@@ -7,14 +7,18 @@
 #ifndef PHYSCORE_STREAMS_H
 #define PHYSCORE_STREAMS_H
 
-#ifdef __CUDACC__
-#define INLINE static __device__ __forceinline__
+#ifdef __CUDACC_RTC__ /* the run-time compiler has no headers */
 typedef unsigned int uint32_t;
 typedef int int32_t;
 typedef unsigned long long uint64_t;
 typedef long long int64_t;
 #else
 #include <stdint.h>
+#endif
+
+#ifdef __CUDACC__
+#define INLINE static __device__ __forceinline__
+#else
 #define INLINE static inline __attribute__((always_inline))
 #endif
 

@@ -1,22 +1,25 @@
-"""Stepping one block of paths through time."""
+"""Blocks of paths: their initial states, their frames, and what to say when a path diverges."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import logging
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.errors import NumericalError
 from physcore.process import Process
-from physcore.streams import PATHS_PER_STREAM, STEPS_PER_CHUNK, Streams
+from physcore.streams import Streams
 from simulations.integrators.scheme import Scheme
-from simulations.simulation import Simulation
+from simulations.simulation import PATHS_PER_GROUP, Simulation
+from simulations.stepping import Stepper, Stepping, stepper_for
 
 __all__ = ["BlockSimulator"]
 
-LARGEST_SAMPLE = 10_000
+LARGEST_GROUP = 65_536  # numbers in a group of initial states, which is small where a state is large
+LARGEST_SAMPLE = 40_000  # entries of Jacobians
+MOST_SHOWN = 8
 WIDE, FAR = 10.0, 1e3  # in units of the median distance from the origin
 
 
@@ -30,6 +33,9 @@ class BlockSimulator:
         simulation: Settings.
         seed: Seed of the run.
         device: Where the steps are computed.
+
+    Raises:
+        ValueError: If the scheme is not made for the process or the kind of noise.
     """
 
     process: Process
@@ -38,33 +44,67 @@ class BlockSimulator:
     seed: int
     device: torch.device
 
+    def __post_init__(self) -> None:
+        self.scheme.check(self.process, self.simulation.dt)
+        if self.simulation.noise == "three-point" and not self.scheme.three_point:
+            raise ValueError(
+                f"`noise` = three-point would cost {type(self.scheme).__name__} its weak order; use gaussian."
+            )
+
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the states."""
         return torch.float32 if self.simulation.dtype == "float32" else torch.float64
 
-    def initial(self, block: int) -> Tensor:
-        """Return the initial states of a block, shape ``(paths, component)``."""
-        paths = self.simulation.block_paths(block)
-        streams = Streams(self.seed, "initial")
-        groups = range(paths.start // PATHS_PER_STREAM, -(-paths.stop // PATHS_PER_STREAM))
-        parts = [self.process.sample_initial(PATHS_PER_STREAM, streams.generator(group)) for group in groups]
-        states = torch.cat(parts)[: len(paths)]
-        if states.shape != (len(paths), self.process.dimension):
+    @functools.cached_property
+    def stepper(self) -> Stepper:
+        """What takes the blocks through time."""
+        stepper = stepper_for(
+            Stepping(
+                process=self.process,
+                scheme=self.scheme,
+                dt=self.simulation.dt,
+                start=self.simulation.start,
+                dtype=self.dtype,
+                three_point=self.simulation.noise == "three-point",
+                streams=Streams(self.seed, "noise"),
+                device=self.device,
+            ),
+            self._initial_group(0).T.to(self.device),
+        )
+        logging.getLogger("physcore").info("steps of %s: %s", type(self.process).__name__, stepper.way)
+        return stepper
+
+    @property
+    def _group_size(self) -> int:
+        """Number of paths whose initial states are drawn together: a power of two, so that blocks hold whole groups."""
+        most = min(PATHS_PER_GROUP, max(1, LARGEST_GROUP // self.process.dimension))
+        return 1 << (most.bit_length() - 1)
+
+    def _initial_group(self, group: int) -> Tensor:
+        states = self.process.sample_initial(self._group_size, Streams(self.seed, "initial").generator(group))
+        if states.shape != (self._group_size, self.process.dimension):
             raise ValueError(
                 f"{type(self.process).__name__}.sample_initial must return shape (paths, {self.process.dimension}); "
-                f"got {tuple(parts[0].shape)} for {PATHS_PER_STREAM} paths."
+                f"got {tuple(states.shape)} for {self._group_size} paths."
             )
-        return states.to(dtype=self.dtype, device=self.device)
+        return states.to(dtype=self.dtype)
 
-    def segment(self, block: int, segment: int, before: Tensor | None) -> Tensor:
+    def initial(self, block: int) -> Tensor:
+        """Return the initial states of a block, shape ``(component, path)``."""
+        paths, size = self.simulation.block_paths(block), self._group_size
+        groups = [self._initial_group(group) for group in range(paths.start // size, -(-paths.stop // size))]
+        return torch.cat(groups)[: len(paths)].T.to(self.device).contiguous()
+
+    def segment(self, block: int, segment: int, before: Tensor | None, frames: Tensor | None = None) -> Tensor:
         """Compute the frames of one block over one segment.
 
         Arguments:
             block: Index of the block.
             segment: Index of the segment.
-            before: States at the last frame of the segment before, shape ``(paths, component)``; None for the
-                first segment.
+            before: States at the last frame of the segment before, shape ``(component, path)``; None for the first
+                segment.
+            frames: Where to store them, on the CPU, shape ``(component, frame, path)``; made when None.
 
         Returns:
             States at the frames, shape ``(component, frame, path)``, on the CPU.
@@ -72,54 +112,35 @@ class BlockSimulator:
         Raises:
             NumericalError: If a state is not finite; step, time and path are named.
         """
-        frames = self.simulation.segment_frames(segment)
-        paths = self.simulation.block_paths(block)
-        if before is None:
-            state, first_step = self.initial(block), 0
-        else:
-            state, first_step = before, (frames.start - 1) * self.simulation.save_every
-        last_step = (frames.stop - 1) * self.simulation.save_every
-        saved = torch.empty(self.process.dimension, len(frames), len(paths), dtype=self.dtype, device=self.device)
-        if before is None:
-            saved[:, 0] = state.T
-        # Component by component in memory: a drift that takes the components apart then reads them in one sweep.
-        state = good = state.T.contiguous().T
-        for step, normals in self._normals(paths, first_step, last_step):
-            time = torch.tensor(self.simulation.start + step * self.simulation.dt, dtype=torch.float64)
-            state = self.scheme.step(self.process, state, time, self.simulation.dt, normals.T)
-            frame, between = divmod(step + 1, self.simulation.save_every)
-            if between == 0:
-                self._require_finite(state, good, step + 1, paths.start)
-                saved[:, frame - frames.start] = state.T
-                good = state
-        return saved.cpu()
+        indices, paths = self.simulation.segment_frames(segment), self.simulation.block_paths(block)
+        saved = self.simulation.saved_steps
+        first_step = 0 if before is None else int(saved[indices.start - 1])
+        start = self.initial(block) if before is None else before.to(self.device).contiguous()
+        shape = (self.process.dimension, len(indices), len(paths))
+        computed = frames if frames is not None and self.device.type == "cpu" else start.new_empty(shape)
+        steps = saved[indices.start : indices.stop]
+        if self.stepper.advance(start, computed, steps, paths.start, first_step):
+            self._report(start, computed, steps, first_step, paths.start)
+        if frames is None:
+            return computed.cpu()
+        return frames if frames is computed else frames.copy_(computed)
 
-    def _normals(self, paths: range, first_step: int, last_step: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield each step with its standard normals, shape ``(noise, path)``."""
-        streams = Streams(self.seed, "noise")
-        groups = range(paths.start // PATHS_PER_STREAM, -(-paths.stop // PATHS_PER_STREAM))
-        noises = self.process.noise(torch.zeros((), dtype=torch.float64)).shape[-1]
-        dtype: np.dtype[np.floating] = np.dtype(self.simulation.dtype)
-        chunk = -1
-        for step in range(first_step, last_step):
-            if step // STEPS_PER_CHUNK != chunk:
-                chunk = step // STEPS_PER_CHUNK
-                parts: list[NDArray[np.floating]] = [streams.normals(group, chunk, noises, dtype) for group in groups]
-                joined = np.concatenate(parts, axis=-1)[..., : len(paths)]
-                normals = torch.from_numpy(np.ascontiguousarray(joined)).to(self.device)
-            yield step, normals[step % STEPS_PER_CHUNK]
-
-    def _require_finite(self, state: Tensor, good: Tensor, step: int, first_path: int) -> None:
-        finite = torch.isfinite(state).all(-1)
-        if finite.all():
-            return
-        path = int((~finite).nonzero()[0])
+    def _report(
+        self, start: Tensor, frames: Tensor, steps: np.ndarray[tuple[int], np.dtype[np.int64]], first: int, path: int
+    ) -> None:
+        """Raise the error that says where a path diverged and what to do."""
+        finite = torch.isfinite(frames).all(0)
+        frame = int((~finite.all(-1)).nonzero()[0])
+        wrong = int((~finite[frame]).nonzero()[0])
+        good = (start if frame == 0 else frames[:, frame - 1]).T
+        step = int(steps[frame])
         time = torch.tensor(self.simulation.start + step * self.simulation.dt)
-        start = good[path : path + 1]
+        since = first if frame == 0 else int(steps[frame - 1])
+        last = good[wrong : wrong + 1]
         raise NumericalError(
-            f"the simulation diverged by step {step}, time {float(time):g}, path {first_path + path}: "
-            f"{int((~finite).sum())} states are not finite, "
-            f"the path's last good frame is {start[0].tolist()}; {self._advice(start, good, time.to(good))}."
+            f"the simulation diverged between step {since} and step {step}, time {float(time):g}, path {path + wrong}: "
+            f"{int((~finite[frame]).sum())} states are not finite in its block, "
+            f"the path's last good frame is {_shown(last[0])}; {self._advice(last, good, time.to(good))}."
         )
 
     def _advice(self, start: Tensor, good: Tensor, time: Tensor) -> str:
@@ -127,8 +148,14 @@ class BlockSimulator:
         reach = good.abs().amax(-1)
         ran_away = start.abs().max() > FAR * reach.median()
         if not ran_away and not torch.isfinite(self.process.drift(start, time)).all():
-            return f"{type(self.process).__name__}.drift is not finite at {start[0].tolist()}"
+            return f"{type(self.process).__name__}.drift is not finite at {_shown(start[0])}"
         # Paths that run away already say nothing about the stiffness where the others are.
-        rates = self.process.jacobian(good[reach <= WIDE * reach.median()], time).abs().sum(-1).amax(-1)
-        stiffness = float(torch.quantile(rates[:LARGEST_SAMPLE].double(), 0.99))
+        near = good[reach <= WIDE * reach.median()][: max(1, LARGEST_SAMPLE // self.process.dimension**2)]
+        rates = self.process.jacobian(near, time).abs().sum(-1).amax(-1)
+        stiffness = float(torch.quantile(rates.double(), 0.99))
         return f"try dt <= {0.2 / stiffness:.1g}" if stiffness * self.simulation.dt > 0.5 else "check the drift"
+
+
+def _shown(state: Tensor) -> str:
+    text = ", ".join(f"{float(value):.6g}" for value in state[:MOST_SHOWN])
+    return f"[{text}, ...]" if len(state) > MOST_SHOWN else f"[{text}]"

@@ -1,16 +1,17 @@
 """The settings of a simulation, checked before anything is computed."""
 
 import dataclasses
+import itertools
 import math
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Simulation"]
+__all__ = ["PATHS_PER_GROUP", "Simulation"]
 
-# Paths are drawn in groups of this many; physcore.streams holds the same number and a test compares the two.
-PATHS_PER_STREAM = 1024
+# Initial states are drawn in groups of at most this many paths.
+PATHS_PER_GROUP = 1024
 LARGEST_RUN = 2**48
 
 
@@ -22,10 +23,14 @@ class Simulation:
         paths: Number of independent paths.
         duration: Simulated time, [time].
         dt: Time step, [time]; the duration must be a whole number of steps.
-        save_every: Steps between saved frames; the number of steps must be a multiple of it.
+        save_every: Steps between saved frames, which begin with the initial one; the number of steps must be a
+            multiple of it. With ``"final"`` the last state alone is saved.
+        save_times: Times to save at instead, [time], increasing, each a whole number of steps after the start.
         start: Time of the initial state, [time].
         scheme: Registered name of the integration scheme.
-        dtype: Precision of the states, in memory and in files.
+        noise: Kind of the random numbers: standard normals, or variables of three values with the same first five
+            moments, which are cheaper and keep the weak order of the schemes that allow them.
+        dtype: Precision of the states, in memory and in files. The normals have 24 bits in either.
         paths_per_block: Paths in a block, the unit of work and of storage; a multiple of 1024.
         frames_per_segment: Frames in one file of a block; an interrupted run continues from the last whole file.
     """
@@ -33,9 +38,11 @@ class Simulation:
     paths: int = 10_000
     duration: float = 1.0
     dt: float = 1e-3
-    save_every: int = 10
+    save_every: int | Literal["final"] = 10
+    save_times: tuple[float, ...] | None = None
     start: float = 0.0
     scheme: str = "euler-maruyama"
+    noise: Literal["gaussian", "three-point"] = "gaussian"
     dtype: Literal["float32", "float64"] = "float32"
     paths_per_block: int = 8192
     frames_per_segment: int = 50
@@ -43,6 +50,8 @@ class Simulation:
     def __post_init__(self) -> None:
         for name in ("paths", "save_every", "paths_per_block", "frames_per_segment"):
             value = getattr(self, name)
+            if (name, value) == ("save_every", "final"):
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"`{name}` must be an integer; got {value!r}.")
             if not 1 <= value <= LARGEST_RUN:
@@ -55,8 +64,10 @@ class Simulation:
             raise ValueError(f"`start` must be finite; got {self.start}.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"`dtype` must be float32 or float64; got {self.dtype!r}.")
-        if self.paths_per_block % PATHS_PER_STREAM:
-            raise ValueError(f"`paths_per_block` must be a multiple of {PATHS_PER_STREAM}; got {self.paths_per_block}.")
+        if self.noise not in ("gaussian", "three-point"):
+            raise ValueError(f"`noise` must be gaussian or three-point; got {self.noise!r}.")
+        if self.paths_per_block % PATHS_PER_GROUP:
+            raise ValueError(f"`paths_per_block` must be a multiple of {PATHS_PER_GROUP}; got {self.paths_per_block}.")
         self._check_steps()
 
     def _check_steps(self) -> None:
@@ -65,8 +76,22 @@ class Simulation:
             raise ValueError(f"`dt` = {self.dt} asks for {steps:.3g} steps; at most {LARGEST_RUN} are possible.")
         if round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * max(1.0, steps):
             raise ValueError(f"`duration` = {self.duration} must be a whole number of steps `dt` = {self.dt}.")
-        if self.steps % self.save_every:
+        if self.save_times is not None:
+            self._check_times(self.save_times)
+        elif self.save_every != "final" and self.steps % self.save_every:
             raise ValueError(f"`save_every` = {self.save_every} must divide the {self.steps} steps of the run.")
+
+    def _check_times(self, times: tuple[float, ...]) -> None:
+        object.__setattr__(self, "save_times", tuple(float(time) for time in times))
+        steps = [(time - self.start) / self.dt for time in times]
+        wrong = [time for time, step in zip(times, steps, strict=True) if not _whole(step, self.steps)]
+        if wrong:
+            raise ValueError(
+                f"`save_times` must lie between {self.start:g} and {self.start + self.duration:g}, a whole number of "
+                f"steps {self.dt:g} after the start; got {wrong[0]}."
+            )
+        if not steps or any(round(b) <= round(a) for a, b in itertools.pairwise(steps)):
+            raise ValueError(f"`save_times` must name one time or more, increasing; got {list(times)}.")
 
     @property
     def steps(self) -> int:
@@ -74,14 +99,25 @@ class Simulation:
         return round(self.duration / self.dt)
 
     @property
+    def saved_steps(self) -> NDArray[np.int64]:
+        """Steps at which frames are saved, increasing."""
+        if self.save_times is not None:
+            return np.array([round((time - self.start) / self.dt) for time in self.save_times], dtype=np.int64)
+        if self.save_every == "final":
+            return np.array([self.steps], dtype=np.int64)
+        return np.arange(0, self.steps + 1, self.save_every, dtype=np.int64)
+
+    @property
     def frames(self) -> int:
-        """Number of saved frames, the initial one included."""
-        return self.steps // self.save_every + 1
+        """Number of saved frames."""
+        if self.save_times is not None:
+            return len(self.save_times)
+        return 1 if self.save_every == "final" else self.steps // self.save_every + 1
 
     @property
     def times(self) -> NDArray[np.float64]:
         """Times of the frames, t0 + k dt in float64."""
-        return self.start + np.arange(self.frames, dtype=np.float64) * self.save_every * self.dt
+        return self.start + self.saved_steps.astype(np.float64) * self.dt
 
     @property
     def blocks(self) -> int:
@@ -102,3 +138,8 @@ class Simulation:
         """Return the indices of the frames of a segment."""
         first = segment * self.frames_per_segment
         return range(first, min(first + self.frames_per_segment, self.frames))
+
+
+def _whole(step: float, steps: int) -> bool:
+    """Return whether a number of steps is whole and within the run."""
+    return math.isfinite(step) and abs(step - round(step)) <= 1e-6 * max(1.0, steps) and 0 <= round(step) <= steps

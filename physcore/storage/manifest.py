@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import json
 import platform
@@ -22,7 +23,12 @@ VERSIONED = ("physcore", "torch", "numpy", "xarray", "netCDF4")
 
 def versions() -> dict[str, str]:
     """Return the versions of the package, of what its numbers depend on, and of Python."""
-    return {name: importlib.metadata.version(name) for name in VERSIONED} | {"python": platform.python_version()}
+    return {name: _version(name) for name in VERSIONED} | {"python": platform.python_version()}
+
+
+@functools.cache
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
 
 
 def now() -> str:

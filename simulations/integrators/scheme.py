@@ -3,6 +3,7 @@
 import abc
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from physcore.process import Process
@@ -13,15 +14,35 @@ __all__ = ["Scheme"]
 class Scheme(abc.ABC):
     """One step of a stochastic integrator; a step is pure.
 
+    A step is written once, in torch, for any leading shape of the states. It is traced into a fused kernel where its
+    operations allow, and computed by torch elsewhere.
+
     Attributes:
         strong_order: Order of the root-mean-square error of a path.
         weak_order: Order of the error of expectations.
         noise_type: The noise it is made for.
+        three_point: Whether three-point random numbers may take the place of normals at the claimed weak order.
     """
 
     strong_order: ClassVar[float]
     weak_order: ClassVar[float]
     noise_type: ClassVar[str]
+    three_point: ClassVar[bool] = False
+
+    def check(self, process: Process, dt: float) -> None:
+        """Refuse a process or a step that the scheme is not made for.
+
+        Arguments:
+            process: The process.
+            dt: Step, [time].
+
+        Raises:
+            ValueError: If the scheme cannot integrate the process; the reason is given.
+        """
+
+    def normals(self, process: Process) -> int:
+        """Return how many standard normals a path takes in a step: one for each noise, unless a scheme needs more."""
+        return int(process.noise(torch.zeros((), dtype=torch.float64)).shape[-1])
 
     @abc.abstractmethod
     def step(self, process: Process, state: Tensor, time: Tensor, dt: float, normals: Tensor) -> Tensor:
@@ -30,9 +51,9 @@ class Scheme(abc.ABC):
         Arguments:
             process: The process.
             state: States, shape ``(paths, component)``.
-            time: Time of the states, shape ``()``.
+            time: Time of the states, shape ``()``, float64.
             dt: Step.
-            normals: Standard normals, shape ``(paths, noise)``.
+            normals: Standard normals, shape ``(paths, normal)``.
 
         Returns:
             Shape of ``state``.

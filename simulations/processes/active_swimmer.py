@@ -8,6 +8,7 @@ The density gathers on the thin ridge :math:`x = v^{1/3}`, which makes its score
 """
 
 import dataclasses
+import functools
 import math
 
 import torch
@@ -64,7 +65,7 @@ class ActiveSwimmer(Process):
         """Return the noise matrix, shape ``(2, 1)``; see ``Process.noise``."""
         return torch.tensor([[0.0], [math.sqrt(2 * self.friction * self.temperature)]], dtype=torch.float64)
 
-    @property
+    @functools.cached_property
     def initial_law(self) -> Gaussian:
         """The law at time zero, the standard normal."""
         return Gaussian(mean=torch.zeros(2, dtype=torch.float64), covariance=torch.eye(2, dtype=torch.float64))

@@ -1,0 +1,159 @@
+"""Recording a simulation in a run directory, segment by segment, while the next ones are computed."""
+
+import concurrent.futures
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+from torch import Tensor
+from tqdm import tqdm
+
+from physcore.communicator import Communicator
+from physcore.errors import DataFileError
+from physcore.registry import name_of
+from physcore.stopping import StopRequest
+from physcore.storage.lock import locked
+from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences, versions
+from physcore.storage.publishing import free_space_checked
+from physcore.storage.run import RunFolder, open_run
+from physcore.trajectory import frames, trajectory_dataset
+from simulations.block import BlockSimulator
+
+__all__ = ["attributes", "progress", "recorded"]
+
+Item = TypeVar("Item")
+
+
+def attributes(simulator: BlockSimulator) -> dict[str, Any]:
+    """Return the global attributes of the trajectories."""
+    process = simulator.process
+    return {
+        "process": name_of(type(process)) or type(process).__qualname__,
+        "integrator": simulator.simulation.scheme,
+        "parameters": json.dumps(process.parameters),
+        "dt": simulator.simulation.dt,
+        "seed": str(simulator.seed),
+        "versions": json.dumps(versions()),
+    }
+
+
+def recorded(simulator: BlockSimulator, folder: RunFolder, communicator: Communicator, stop: StopRequest) -> xr.Dataset:
+    """Simulate into a run directory, or continue one; return its trajectories, lazily read.
+
+    Arguments:
+        simulator: What is simulated.
+        folder: The run directory.
+        communicator: Ranks that share the blocks.
+        stop: Asked before each segment.
+
+    Raises:
+        ValueError: If the directory holds something else.
+        NumericalError: If a path diverges.
+        Stopped: If a stop was requested; what is published stays.
+    """
+    settings = simulator.simulation
+    if communicator.rank == 0:
+        _claim(folder)
+    communicator.barrier()
+    with locked(folder.path, communicator):
+        manifest = _begin(simulator, folder, communicator)
+        if not manifest.complete:
+            _record(simulator, folder, communicator, stop)
+            stop.check("the simulation", communicator.any(stop.requested))
+            communicator.barrier()
+            checksums = folder.checksums(settings.blocks, settings.segments, communicator)
+            if communicator.rank == 0:
+                manifest.completed(checksums).write(folder.path)
+            communicator.barrier()
+    return open_run(folder.path)
+
+
+def progress(items: list[Item], communicator: Communicator) -> Iterable[Item]:
+    """Yield items with a progress bar, on rank 0 of a terminal."""
+    return tqdm(items, desc="simulate", unit="segment", disable=None if communicator.rank == 0 else True)
+
+
+def _record(simulator: BlockSimulator, folder: RunFolder, communicator: Communicator, stop: StopRequest) -> None:
+    """Compute and publish the missing segments of this rank's blocks; one is written while the next is computed."""
+    settings = simulator.simulation
+    mine = communicator.share(settings.blocks)
+    tasks = [(block, segment) for block in mine for segment in range(settings.segments)]
+    pending: concurrent.futures.Future[None] | None = None
+    states: Tensor | None = None
+    with concurrent.futures.ThreadPoolExecutor(1) as writer:
+        for block, segment in progress(tasks, communicator):
+            if stop.requested:
+                break
+            if segment == 0 or folder.segment(block, segment).exists():
+                states = None
+            if folder.segment(block, segment).exists():
+                continue
+            if segment > 0 and states is None:
+                states = _last_states(simulator, folder, block, segment - 1)
+            computed = simulator.segment(block, segment, states)
+            states = computed[:, -1]
+            if pending is not None:
+                pending.result()
+            pending = writer.submit(_publish, simulator, folder, block, segment, computed)
+        if pending is not None:
+            pending.result()
+
+
+def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int) -> Tensor:
+    """Return the states that a published segment ends with, shape ``(component, path)``."""
+    last = frames(simulator.process, folder.read_segment(block, segment).isel(time=[-1]), simulator.dtype)[0]
+    if len(last) != len(simulator.simulation.block_paths(block)):
+        raise DataFileError(f"segment {folder.segment(block, segment)} belongs to another run")
+    return last.T
+
+
+def _publish(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int, states: Tensor) -> None:
+    settings = simulator.simulation
+    times = settings.times[settings.segment_frames(segment)]
+    paths = np.asarray(settings.block_paths(block))
+    dataset = trajectory_dataset(simulator.process, states.numpy(), times, paths, attributes(simulator))
+    folder.write_segment(block, segment, dataset)
+
+
+def _claim(folder: RunFolder) -> None:
+    """Make the run directory, refusing one that holds something else."""
+    path = folder.path
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(20, f"`out` = {path} is a file; name a directory")
+    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST_NAME).exists() and not _only_ours(path):
+        raise ValueError(f"`out` = {path} holds other files and no run; name a new or empty directory.")
+    folder.trajectories.mkdir(parents=True, exist_ok=True)
+
+
+def _only_ours(path: Path) -> bool:
+    return all(item.name == "trajectories" or item.name.startswith(".") for item in path.iterdir())
+
+
+def _begin(simulator: BlockSimulator, folder: RunFolder, communicator: Communicator) -> Manifest:
+    """Return the manifest of the run, old or new, refusing a different run in the same directory."""
+    settings = simulator.simulation
+    about = attributes(simulator)
+    wanted = Manifest(
+        process=about["process"],
+        parameters=json.loads(about["parameters"]),
+        seed=about["seed"],
+        simulation=json.loads(json.dumps(dataclasses.asdict(settings))),
+        blocks=settings.blocks,
+        segments=settings.segments,
+    )
+    if communicator.rank == 0 and not (folder.path / MANIFEST_NAME).exists():
+        size = settings.paths * settings.frames * simulator.process.dimension * simulator.dtype.itemsize
+        free_space_checked(folder.path, size)
+        wanted.write(folder.path)
+    communicator.barrier()
+    manifest = folder.manifest
+    changed = differences(manifest.identity, wanted.identity)
+    if changed:
+        raise ValueError(
+            f"{folder.path} holds a different run ({'; '.join(changed)}); name another directory or use --overwrite."
+        )
+    return manifest

@@ -1,0 +1,51 @@
+"""Choosing the way in which a process is stepped."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from physcore.fusion import CompilerMissing, TooLarge, Untraceable
+from simulations.stepping.eager import Eager
+from simulations.stepping.fused_cpu import FusedCpu
+from simulations.stepping.fused_cuda import FusedCuda
+from simulations.stepping.kernel_source import traced_step
+from simulations.stepping.stepper import Stepper, Stepping
+
+__all__ = ["stepper_for"]
+
+# A larger state is traced for long and gains little: the work is in its sums, which torch does well.
+LARGEST_FUSED_STATE = 1024
+CHECKED_PATHS = 64
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
+
+
+def stepper_for(stepping: Stepping, states: Tensor) -> Stepper:
+    """Return a fused kernel where the step can be traced and compiled, torch elsewhere.
+
+    Arguments:
+        stepping: What is stepped and how.
+        states: Some initial states, shape ``(component, path)``, on which the kernel is held against torch.
+    """
+    if stepping.process.dimension > LARGEST_FUSED_STATE:
+        return Eager(stepping, f"{stepping.process.dimension} components")
+    if stepping.device.type not in ("cpu", "cuda"):
+        return Eager(stepping, f"device {stepping.device.type}")
+    try:
+        step = traced_step(stepping.process, stepping.scheme, stepping.dt, stepping.start)
+        fused = (FusedCpu if stepping.device.type == "cpu" else FusedCuda)(stepping, step)
+    except (Untraceable, TooLarge, CompilerMissing) as reason:
+        return Eager(stepping, str(reason))
+    return fused if _agrees(fused, states) else Eager(stepping, "its traced step disagrees, values decide what it does")
+
+
+def _agrees(fused: Stepper, states: Tensor) -> bool:
+    """Return whether one step of a traced kernel does what torch does, which a drift's look at values would spoil."""
+    stepping = fused.stepping
+    start = states[:, :CHECKED_PATHS].contiguous()
+    one_step = start.new_empty(2, len(start), 1, start.shape[1])
+    for stepper, result in zip((fused, Eager(stepping, "")), one_step, strict=True):
+        stepper.advance(start, result, np.ones(1, np.int64), 0, 0)
+    scale = torch.maximum(one_step.abs().amax((0, 2, 3)), start.abs().amax(1)).reshape(-1, 1, 1)
+    difference = (one_step[0] - one_step[1]).abs() / scale.clamp_min(torch.finfo(stepping.dtype).tiny)
+    # Where a step diverges nothing can be compared, and the run says so itself.
+    return bool((difference <= TOLERANCE[stepping.dtype]).all() or not torch.isfinite(one_step).all())

@@ -1,0 +1,63 @@
+"""Fused stepping on a CPU: the traced step in a C kernel, lanes of paths side by side, threads over groups of them."""
+
+import concurrent.futures
+import ctypes
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from physcore.fusion import compiled
+from simulations.stepping.kernel_source import LANES_OF_SMALL_STATES, FusedStep
+from simulations.stepping.stepper import Stepper, Stepping
+
+__all__ = ["FusedCpu"]
+
+
+class FusedCpu(Stepper):
+    """Steps in a compiled C kernel.
+
+    Arguments:
+        stepping: What is stepped and how.
+        step: The traced step.
+
+    Raises:
+        CompilerMissing: If there is no C compiler.
+    """
+
+    way = "fused C kernel"
+
+    def __init__(self, stepping: Stepping, step: FusedStep) -> None:
+        self.stepping = stepping
+        single = stepping.dtype == torch.float32
+        source, constants = step.source(single=single, three_point=stepping.three_point, cuda=False)
+        self._kernel = compiled(source).advance_paths
+        self._kernel.restype = ctypes.c_int64
+        self._constants = np.array([*constants, 0.0], np.float32 if single else np.float64)
+        self._double_constants = np.array([*constants, 0.0], np.float64)
+
+    def advance(self, start: Tensor, frames: Tensor, saved: NDArray[np.int64], first_path: int, first_step: int) -> int:
+        """Advance a block of paths; see ``Stepper.advance``."""
+        paths, stepping = start.shape[1], self.stepping
+        saved = np.ascontiguousarray(saved, np.int64)
+
+        def part(first: int, last: int) -> int:
+            return int(
+                self._kernel(
+                    *(ctypes.c_void_p(pointer) for pointer in (start.data_ptr(), frames.data_ptr())),
+                    *(a.ctypes.data_as(ctypes.c_void_p) for a in (self._constants, self._double_constants, saved)),
+                    *(ctypes.c_int64(n) for n in (len(saved), frames.stride(0), frames.stride(1), paths, first, last)),
+                    *(ctypes.c_int64(n) for n in (first_path, first_step)),
+                    *(ctypes.c_double(x) for x in (stepping.start, stepping.dt)),
+                    ctypes.c_uint64(stepping.streams.key),
+                )
+            )
+
+        share = -(-paths // torch.get_num_threads())
+        share = -(-share // LANES_OF_SMALL_STATES) * LANES_OF_SMALL_STATES
+        edges = list(range(0, paths, share))
+        if len(edges) == 1:
+            return part(0, paths)
+        with concurrent.futures.ThreadPoolExecutor(len(edges)) as threads:
+            return sum(threads.map(part, edges, [*edges[1:], paths]))

@@ -1,0 +1,71 @@
+"""The contract of a stepper, which takes a block of paths through time."""
+
+import abc
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from physcore.process import Process
+from physcore.streams import Streams
+from simulations.integrators.scheme import Scheme
+
+__all__ = ["Stepper", "Stepping"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stepping:
+    """What is stepped and how.
+
+    Arguments:
+        process: The process.
+        scheme: Integration scheme.
+        dt: Step, [time].
+        start: Time of step 0, [time].
+        dtype: Precision of the states.
+        three_point: Whether three-point noise takes the place of normals.
+        streams: Random streams of the noise.
+        device: Where the steps are computed.
+    """
+
+    process: Process
+    scheme: Scheme
+    dt: float
+    start: float
+    dtype: torch.dtype
+    three_point: bool
+    streams: Streams
+    device: torch.device
+
+    def time(self, step: int) -> Tensor:
+        """Return the time of a step, t0 + k dt, shape ``()``, float64."""
+        return torch.tensor(self.start + step * self.dt, dtype=torch.float64)
+
+
+class Stepper(abc.ABC):
+    """Takes blocks of paths through time.
+
+    Attributes:
+        stepping: What is stepped and how.
+        way: How it is computed, for people.
+    """
+
+    stepping: Stepping
+    way: str
+
+    @abc.abstractmethod
+    def advance(self, start: Tensor, frames: Tensor, saved: NDArray[np.int64], first_path: int, first_step: int) -> int:
+        """Advance a block of paths.
+
+        Arguments:
+            start: States at ``first_step``, shape ``(component, path)``, contiguous.
+            frames: Where to store them, shape ``(component, frame, path)``, contiguous along paths.
+            saved: Steps to store, increasing, from ``first_step`` on.
+            first_path: Index of the first path in the run.
+            first_step: Index of the step that the block starts from.
+
+        Returns:
+            How many stored numbers are not finite.
+        """
