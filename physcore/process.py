@@ -186,8 +186,55 @@ class Process(abc.ABC):
             )
         return noise
 
+    def diffuse(self, normals: Tensor, time: Tensor) -> Tensor:
+        r"""Return :math:`G(t) \xi`, what the noise does to each component.
+
+        Arguments:
+            normals: Numbers :math:`\xi`, shape ``(..., noise)``.
+            time: Time, shape ``()``.
+
+        Returns:
+            Shape ``(..., component)``, units of the noise matrix.
+        """
+        strengths = self.noise_strengths
+        if strengths is not None:
+            return _spread(normals, strengths.to(dtype=normals.dtype, device=normals.device))
+        noise = self.noise_for(normals, time)
+        # Column by column and not as a matrix product, whose rounding depends on the number of paths.
+        total = normals[..., :1] * noise[..., 0]
+        for k in range(1, noise.shape[-1]):
+            total = torch.addcmul(total, normals[..., k : k + 1], noise[..., k])
+        return total
+
+    @property
+    def noises(self) -> int:
+        """Number of independent noises."""
+        strengths = self.noise_strengths
+        if strengths is not None:
+            return int(strengths.count_nonzero())
+        return int(self.noise(torch.zeros((), dtype=torch.float64)).shape[-1])
+
+    @property
+    def noise_strengths(self) -> Tensor | None:
+        """Strengths of constant noises that act on one component each, shape ``(component,)``, zero where none does.
+
+        None unless a process gives them, as one of many particles should: its noise matrix, with the columns of the
+        zeros left out, is then never made while it is simulated.
+        """
+        return None
+
     @property
     def driven(self) -> tuple[int, ...]:
         """Indices of the components that noise acts on directly, at time zero."""
         noise = self.noise(torch.zeros((), dtype=torch.float64))
         return tuple(int(i) for i in torch.nonzero(noise.abs().sum(-1) > 0).flatten())
+
+
+def _spread(normals: Tensor, strengths: Tensor) -> Tensor:
+    """Return each noise times its strength at the component it acts on, zero elsewhere, shape ``(..., component)``."""
+    driven = strengths != 0
+    if driven.all():
+        return normals * strengths
+    zero = torch.zeros_like(normals[..., :1])
+    place = torch.where(driven, driven.cumsum(0) - 1, normals.shape[-1])
+    return torch.cat([normals * strengths[driven], zero], -1).index_select(-1, place)

@@ -3,7 +3,6 @@
 import abc
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from physcore.process import Process
@@ -42,7 +41,7 @@ class Scheme(abc.ABC):
 
     def normals(self, process: Process) -> int:
         """Return how many standard normals a path takes in a step: one for each noise, unless a scheme needs more."""
-        return int(process.noise(torch.zeros((), dtype=torch.float64)).shape[-1])
+        return process.noises
 
     @abc.abstractmethod
     def step(self, process: Process, state: Tensor, time: Tensor, dt: float, normals: Tensor) -> Tensor:
