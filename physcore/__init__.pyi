@@ -1,6 +1,7 @@
 from .communicator import Communicator as Communicator
 from .communicator import SerialCommunicator as SerialCommunicator
 from .communicator import world as world
+from .known_moment import KnownMoment as KnownMoment
 from .law import Gaussian as Gaussian
 from .process import Process as Process
 from .process import Variable as Variable

@@ -116,7 +116,8 @@ def target_run(target: str) -> dict[str, Any]:
     """Return the run that a name or a file stands for.
 
     Arguments:
-        target: Registered name of a process, or a YAML file; a file builds on the defaults of its process.
+        target: Registered name of a process, or a YAML file. A file builds on the defaults of its process, and a stage
+            that it leaves out while it has others is left out of the run; without a simulation there is none.
 
     Raises:
         ValueError: If the name is unknown or the file cannot be used.
@@ -126,7 +127,10 @@ def target_run(target: str) -> dict[str, Any]:
     settings = read_yaml(Path(target))
     if not isinstance(settings.get("process"), str):
         raise ValueError(f"{target}: the key `process` must name a process: {', '.join(names('physcore.processes'))}")
-    return merged(default_run(settings["process"]), settings)
+    default, stages = default_run(settings["process"]), set(names("physcore.commands"))
+    if stages & settings.keys():
+        default = {key: value for key, value in default.items() if key not in stages - {"simulate", *settings}}
+    return merged(default, settings)
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 A package of the user's adds a part by declaring an entry point in one of the groups below, without touching ours.
 Only registered names can be built from a configuration file; nothing is imported by a name that a file gives.
+A part may have parts as parameters: a class with an attribute ``group``, the entry point group of its kind, is given in
+a configuration as a mapping, ``{name: double-well, barrier: 2.0}``, or by its name alone.
 """
 
+import dataclasses
 import difflib
+import functools
 import importlib.metadata
 import inspect
 import typing
@@ -13,12 +17,13 @@ from typing import Any
 
 from physcore.plain_values import typed
 
-__all__ = ["build", "load", "name_of", "names"]
+__all__ = ["build", "load", "name_of", "names", "plain"]
 
 GROUPS = (
     "physcore.commands",
     "physcore.models",
     "physcore.objectives",
+    "physcore.potentials",
     "physcore.processes",
     "physcore.references",
     "physcore.schemes",
@@ -26,9 +31,14 @@ GROUPS = (
 )
 
 
+@functools.cache
+def _entries(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
+    return tuple(importlib.metadata.entry_points(group=group))
+
+
 def names(group: str) -> list[str]:
     """Return the registered names of a group, sorted."""
-    return sorted({entry.name for entry in importlib.metadata.entry_points(group=group)})
+    return sorted({entry.name for entry in _entries(group)})
 
 
 def suggestion(name: str, known: list[str]) -> str:
@@ -48,7 +58,7 @@ def load(group: str, name: str) -> Any:
     Raises:
         ValueError: If the name is unknown; the message lists the known ones.
     """
-    found = [entry for entry in importlib.metadata.entry_points(group=group) if entry.name == name]
+    found = [entry for entry in _entries(group) if entry.name == name]
     if not found:
         kind = group.rpartition(".")[2]
         raise ValueError(f"unknown name {name!r} among {kind}: {suggestion(name, names(group))}")
@@ -59,7 +69,7 @@ def name_of(part: type) -> str | None:
     """Return the name under which a class is registered, None if it is not."""
     place = f"{part.__module__}:{part.__qualname__}"
     for group in GROUPS:
-        for entry in importlib.metadata.entry_points(group=group):
+        for entry in _entries(group):
             if entry.value == place:
                 return entry.name
     return None
@@ -84,6 +94,35 @@ def build(group: str, name: str, parameters: Mapping[str, Any], *leading: Any) -
         if key not in known:
             raise ValueError(f"unknown parameter {key!r} of {name!r}: {suggestion(key, known)}")
     try:
-        return part(*leading, **{key: typed(key, value, hints.get(key, Any)) for key, value in parameters.items()})
+        return part(*leading, **{key: _given(key, value, hints.get(key, Any)) for key, value in parameters.items()})
     except ValueError as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter as plain values: a part as the mapping it is built from, anything else as it is.
+
+    Arguments:
+        value: Plain values, or a part whose class has a ``group``.
+    """
+    if not isinstance(getattr(type(value), "group", None), str):
+        return value
+    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+    parameters = {field.name: plain(getattr(value, field.name)) for field in fields}
+    return {"name": name_of(type(value)) or type(value).__qualname__, **parameters}
+
+
+def _given(key: str, value: Any, hint: Any) -> Any:
+    """Return a parameter as its hint has it; where this is a part, built from its mapping or its name."""
+    group = getattr(hint, "group", None)
+    if not isinstance(group, str):
+        return typed(key, value, hint)
+    if isinstance(value, hint):
+        return value
+    inner = {"name": value} if isinstance(value, str) else value
+    if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+        raise ValueError(f"`{key}` must be a mapping with a `name`, one of {', '.join(names(group))}; got {value!r}.")
+    part = build(group, inner["name"], {name: entry for name, entry in inner.items() if name != "name"})
+    if not isinstance(part, hint):
+        raise ValueError(f"`{key}` must be a {hint.__name__}; got {part!r}.")
+    return part

@@ -13,15 +13,15 @@ STAGES = ("simulate", "fit", "compare")
 
 
 class RunCommand(Command):
-    """Simulate, fit and compare; what is done already is not done again."""
+    """Simulate, fit and compare, as far as the configuration goes; what is done already is not done again."""
 
     summary: ClassVar[str] = "simulate a process, learn its score and compare it with references"
-    target: ClassVar[str] = "Name of a process, or a YAML file."
+    target: ClassVar[str] = "Name of a process, or a YAML file; stages without a section there are skipped."
     section: ClassVar[type | None] = None
 
     def base(self, target: str) -> dict[str, Any]:
-        """Return the default run of a process, or what a file makes of it."""
-        return target_run(target)
+        """Return the default run of a process, or what a file makes of it; every run simulates."""
+        return {"simulate": {}} | target_run(target)
 
     def sections(self, name: str) -> Mapping[str, type]:
         """Return the sections of all stages."""
@@ -29,9 +29,15 @@ class RunCommand(Command):
 
     def run(self, job: Job) -> None:
         """Run the stages in order; with ``--overwrite`` beside an old run, which is replaced at the end."""
-        commands = [load("physcore.commands", stage)() for stage in STAGES]
+        stages = [stage for stage in STAGES if stage in job.settings.sections]
+        if "compare" in stages and "fit" not in stages:
+            raise ValueError("`compare` needs a learned score; give the run a section `fit`, empty for the defaults.")
+        commands = [load("physcore.commands", stage)() for stage in stages]
         for command in commands:
             command.check(job)
         with job.replacing() as fresh:
             for command in commands:
                 command.run(fresh)
+        skipped = [stage for stage in STAGES if stage not in stages]
+        if skipped:
+            job.say(f"{' and '.join(skipped)}: skipped, the run has no section of that name")

@@ -111,6 +111,8 @@ class OptionParser:
     def settings(self, arguments: Sequence[str], base: Mapping[str, Any]) -> Settings:
         """Return the settings: defaults, then a configuration, then the command line.
 
+        Of several sections only those are kept that the configuration or the command line has.
+
         Arguments:
             arguments: Words of the command line after the command.
             base: A configuration; sections of other commands are passed over.
@@ -121,10 +123,13 @@ class OptionParser:
         self._parser.set_defaults(self._checked(base))
         parsed = self._parse(arguments).as_dict()
         shared = Shared(**{field.name: parsed[field.name] for field in dataclasses.fields(Shared)})
+        named = {_underscored(word)[2:].partition("=")[0].partition(".")[0] for word in arguments if word[:2] == "--"}
         sections = {}
         for name, section in self.sections.items():
-            values = parsed if name == self._flat else parsed[name]
-            sections[name] = _instantiate(section, values)
+            if name == self._flat:
+                sections[name] = _instantiate(section, parsed)
+            elif name in base or name in named:
+                sections[name] = _instantiate(section, parsed[name])
         return Settings(shared, parsed["overwrite"], sections)
 
     def prints_config(self, arguments: Sequence[str]) -> bool:

@@ -1,8 +1,8 @@
 """The trajectory Dataset: dimensions, coordinates, attributes, and the checks on what comes in.
 
 A trajectory Dataset has dimensions ``path`` and ``time``, one variable for each physical variable of the process with
-its ``units`` and ``long_name``, and ``time`` in float64 as t0 + k dt. Creators are strict, readers permissive:
-dimensions are found by name, in any order.
+its ``units`` and ``long_name``, and ``time`` in float64 as t0 + k dt. The variables of a process of many particles have
+a third dimension ``particle``. Creators are strict, readers permissive: dimensions are found by name, in any order.
 """
 
 import json
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.errors import DataFileError, NumericalError
+from physcore.particles import stored_variables
 from physcore.process import Process
 
-__all__ = ["SCHEMA_VERSION", "frames", "trajectory_dataset", "validated_trajectories"]
+__all__ = ["SCHEMA_VERSION", "component", "frames", "trajectory_dataset", "validated_trajectories"]
 
 SCHEMA_VERSION = 1
 
@@ -51,15 +52,16 @@ def trajectory_dataset(
         raise ValueError(f"`states` must have shape (component, time, path) = {expected}; got {states.shape}.")
     if np.any(np.diff(times) <= 0):
         raise ValueError("`times` must increase.")
+    stored = stored_variables(process)
     variables = {
-        variable.name: (
-            ("path", "time"),
-            states[i].T,
-            {"units": variable.units, "long_name": variable.long_name or variable.name},
+        item.variable.name: (
+            item.dimensions,
+            _axes_reversed(states[item.components], len(item.dimensions)),
+            {"units": item.variable.units, "long_name": item.variable.long_name or item.variable.name},
         )
-        for i, variable in enumerate(process.variables)
+        for item in stored
     }
-    coordinates = {
+    coordinates: dict[str, tuple[str, NDArray[Any], dict[str, str]]] = {
         "path": ("path", paths, {"long_name": "index of the path"}),
         "time": (
             "time",
@@ -67,6 +69,9 @@ def trajectory_dataset(
             {"units": process.time_units, "long_name": "time", "axis": "T"},
         ),
     }
+    if "particle" in stored[0].dimensions:
+        particles = np.arange(process.dimension // len(stored))
+        coordinates["particle"] = ("particle", particles, {"long_name": "index of the particle"})
     plain: dict[str, Any] = {}
     for key, value in attributes.items():
         held = isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63)
@@ -82,13 +87,14 @@ def validated_trajectories(process: Process, trajectories: xr.Dataset) -> xr.Dat
         trajectories: A Dataset with dimensions ``path`` and ``time``.
 
     Returns:
-        The Dataset's own variables, transposed to ``(path, time)``.
+        The Dataset's own variables, transposed to ``(path, time)`` or ``(path, time, particle)``.
 
     Raises:
         DataFileError: If variables or dimensions are missing, times do not increase, a dtype is not floating
-            point, or there are no paths or frames.
+            point, there are no paths or frames, or another number of particles.
     """
-    wanted = [variable.name for variable in process.variables]
+    stored = stored_variables(process)
+    wanted = [item.variable.name for item in stored]
     missing = [name for name in wanted if name not in trajectories.data_vars]
     if missing:
         raise DataFileError(
@@ -96,19 +102,26 @@ def validated_trajectories(process: Process, trajectories: xr.Dataset) -> xr.Dat
             f"they hold {list(trajectories.data_vars)}."
         )
     chosen = trajectories[wanted]
-    for name in wanted:
-        if set(chosen[name].dims) != {"path", "time"}:
-            raise DataFileError(f"variable {name!r} must have dimensions path and time; it has {chosen[name].dims}.")
+    for name, item in zip(wanted, stored, strict=True):
+        if set(chosen[name].dims) != set(item.dimensions):
+            expected = " and ".join(item.dimensions)
+            raise DataFileError(f"variable {name!r} must have dimensions {expected}; it has {chosen[name].dims}.")
         if chosen[name].dtype not in (np.float32, np.float64):
             raise DataFileError(f"variable {name!r} must be float32 or float64; it is {chosen[name].dtype}.")
     if "time" not in trajectories.coords:
         raise DataFileError("trajectories have no `time` coordinate.")
     if min(chosen.sizes["path"], chosen.sizes["time"]) == 0:
         raise DataFileError(f"trajectories are empty: sizes {dict(chosen.sizes)}.")
+    particles = process.dimension // len(stored)
+    if chosen.sizes.get("particle", particles) != particles:
+        raise DataFileError(
+            f"trajectories must hold {particles} particles as {type(process).__name__} does; "
+            f"they hold {chosen.sizes['particle']}."
+        )
     steps = np.diff(np.asarray(chosen["time"].values, dtype=np.float64))
     if not np.all(steps > 0):
         raise DataFileError(f"`time` must increase; it does not at index {int(np.argmin(steps > 0)) + 1}.")
-    return chosen.transpose("path", "time")
+    return chosen.transpose("path", "time", ...)
 
 
 def frames(process: Process, trajectories: xr.Dataset, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -128,8 +141,10 @@ def frames(process: Process, trajectories: xr.Dataset, dtype: torch.dtype = torc
     """
     chosen = validated_trajectories(process, trajectories).load()
     states = torch.empty(chosen.sizes["time"], chosen.sizes["path"], process.dimension, dtype=dtype)
-    for i, variable in enumerate(process.variables):
-        states[..., i] = torch.from_numpy(np.ascontiguousarray(chosen[variable.name].values.T))
+    for item in stored_variables(process):
+        values = chosen[item.variable.name].values
+        columns = values.reshape(*values.shape[:2], -1).swapaxes(0, 1)
+        states[..., item.components] = torch.from_numpy(np.ascontiguousarray(columns))
     finite = torch.isfinite(states).all(-1)
     if not finite.all():
         frame, path = (int(i) for i in (~finite).nonzero()[0])
@@ -138,3 +153,26 @@ def frames(process: Process, trajectories: xr.Dataset, dtype: torch.dtype = torc
             f"first at time {float(chosen.time[frame]):g}, path index {path}."
         )
     return states
+
+
+def component(process: Process, trajectories: xr.Dataset, index: int) -> xr.DataArray:
+    """Return one component of the state from a Dataset.
+
+    Arguments:
+        process: The process whose component is wanted.
+        trajectories: Trajectory Dataset, or a selection of one.
+        index: Index of the component.
+
+    Returns:
+        The component with dimensions ``path`` and ``time``, named as the process names it.
+    """
+    item = next(item for item in stored_variables(process) if item.components.start <= index < item.components.stop)
+    values = trajectories[item.variable.name]
+    if "particle" in item.dimensions:
+        values = values.isel(particle=index - item.components.start, drop=True)
+    return values.rename(process.variables[index].name)
+
+
+def _axes_reversed(block: NDArray[Any], axes: int) -> NDArray[Any]:
+    """Return (component, time, path) as a view on (path, time) or (path, time, particle)."""
+    return block[0].T if axes == 2 else block.T

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.plots.figure import DOUBLE_COLUMN, styled
 from physcore.process import Process
+from physcore.trajectory import component
 
 __all__ = ["plot_trajectories"]
 
@@ -32,9 +33,10 @@ def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequenc
     with styled():
         figure = Figure(figsize=(DOUBLE_COLUMN, 1.9 * len(variables) + 0.4), layout="constrained")
         axes = figure.subplots(len(variables), 2, squeeze=False, width_ratios=(2, 1))
-        for row, variable in zip(axes, variables, strict=True):
-            _paths(row[0], trajectories[variable.name])
-            _marginals(row[1], trajectories[variable.name], times)
+        for i, (row, variable) in enumerate(zip(axes, variables, strict=True)):
+            values = component(process, trajectories, i)
+            _paths(row[0], values)
+            _marginals(row[1], values, times)
             row[0].set_ylabel(variable.label)
             row[1].set_xlabel(variable.label)
             row[1].set_ylabel("density")

@@ -7,13 +7,17 @@ law :math:`\propto e^{-U / T}`.
 """
 
 import dataclasses
+import functools
 import math
 
+import scipy.special
 import torch
 from torch import Tensor
 
+from physcore.known_moment import KnownMoment
 from physcore.law import Gaussian
 from physcore.process import Process, Variable
+from simulations.stationary_moment import stationary_moment
 
 __all__ = ["DoubleWell"]
 
@@ -49,6 +53,22 @@ class DoubleWell(Process):
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"`{name}` must be positive and finite; got {value}.")
 
+    @property
+    def known_moments(self) -> tuple[KnownMoment, ...]:
+        """The mean square in the stationary state; see ``Process.known_moments``."""
+        return (stationary_moment("mean square", lambda state: state[..., 0].square(), self.stationary_mean_square),)
+
+    @property
+    def stationary_mean_square(self) -> float:
+        r"""Exact :math:`\langle x^2 \rangle` of the Boltzmann law, derived, [length^2].
+
+        .. math:: \frac{a^2}{2} \left(1 + \frac{I_{3/4}(z) + I_{-3/4}(z)}{I_{1/4}(z) + I_{-1/4}(z)}\right), \qquad
+                  z = \frac{E_b}{2 T}
+        """
+        z = self.barrier / (2 * self.temperature)
+        over, under = (sum(float(scipy.special.ive(order, z)) for order in (n, -n)) for n in (0.75, 0.25))
+        return self.minimum**2 / 2 * (1 + over / under)
+
     def potential(self, state: Tensor) -> Tensor:
         """Return the potential energy, shape ``(...)``, of states of shape ``(..., 1)``, [energy]."""
         return self.barrier * ((state[..., 0] / self.minimum) ** 2 - 1) ** 2
@@ -71,7 +91,7 @@ class DoubleWell(Process):
         r"""Return the score of the Boltzmann law, :math:`-U'(x) / T`, shape of ``state``."""
         return self.drift(state, state.new_zeros(())) * (self.friction / self.temperature)
 
-    @property
+    @functools.cached_property
     def initial_law(self) -> Gaussian:
         """The law at time zero: Gaussian about the barrier."""
         variance = torch.tensor([[self.initial_width**2]], dtype=torch.float64)

@@ -46,3 +46,13 @@ def test_d7_a_parameter_that_is_not_positive_is_refused_by_name(name: str, bad: 
 def test_d7_a_swimmer_s_parameter_that_is_not_positive_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         ActiveSwimmer(**{name: -0.1})
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.4, 10.0])
+def test_stationary_mean_square_is_that_of_quadrature(temperature: float) -> None:
+    well = DoubleWell(barrier=2.0, minimum=0.7, temperature=temperature)
+    grid = torch.linspace(-6, 6, 20001, dtype=torch.float64).unsqueeze(-1)
+    weight = torch.softmax(-well.potential(grid) / temperature, 0)
+    (moment,) = well.known_moments
+    assert float((weight * moment.observable(grid)).sum()) == pytest.approx(well.stationary_mean_square, rel=1e-10)
+    assert float(moment.expectation(torch.tensor(torch.inf))) == well.stationary_mean_square

@@ -1,0 +1,103 @@
+r"""Langevin diffusions that carry data to a prior, the base of nonlinear generative models.
+
+.. math:: dy = \tfrac12 \beta(t)\,\nabla \log \pi(y)\,dt + \sqrt{\beta(t)}\,dW, \qquad
+          \beta(t) = \beta_0 + t\,(\beta_1 - \beta_0)
+
+The prior :math:`\pi` is stationary whatever :math:`\beta`, which only sets the pace of the clock
+:math:`B(t) = \int_0^t \beta`. With a Gaussian prior this is the usual noising of diffusion models; any other prior
+makes the drift nonlinear. The initial law is that of the data: two half moons, each a chain of Gaussians, of which the
+density is known.
+"""
+
+import abc
+import math
+
+import torch
+from torch import Tensor
+
+from physcore.known_moment import KnownMoment
+from physcore.mixture import GaussianMixture
+from physcore.process import Process, Variable
+from simulations.stationary_moment import stationary_moment
+
+__all__ = ["PriorDiffusion"]
+
+GAUSSIANS = 8  # in each half moon
+
+
+class PriorDiffusion(Process):
+    r"""Noising of two half moons by the Langevin dynamics of a prior in the plane. Dimensionless units.
+
+    Subclasses give ``stationary_log_density`` and ``stationary_score``, those of the prior, with its
+    ``prior_mean_square``, and hold the parameters below.
+
+    Attributes:
+        beta_start: Rate :math:`\beta_0` at time 0, [1 / time].
+        beta_end: Rate :math:`\beta_1` at time 1, [1 / time].
+        data_radius: Radius of the half moons.
+        data_width: Standard deviation of the data about them.
+
+    Source:
+        Song et al., Score-based generative modeling through stochastic differential equations (2021), the linear rate;
+        Singhal, Goldstein and Ranganath, What's the score? Automated denoising score matching for nonlinear diffusions
+        (2024), nonlinear drifts.
+    """
+
+    beta_start: float
+    beta_end: float
+    data_radius: float
+    data_width: float
+
+    variables = (
+        Variable("x", long_name="first coordinate"),
+        Variable("y", long_name="second coordinate"),
+    )
+
+    @abc.abstractmethod
+    def stationary_log_density(self, state: Tensor) -> Tensor:
+        """Return the log density of the prior, shape ``(...)``, of states of shape ``(..., 2)``."""
+
+    @abc.abstractmethod
+    def stationary_score(self, state: Tensor) -> Tensor:
+        """Return the score of the prior, shape of ``state``, of states of shape ``(..., 2)``."""
+
+    @property
+    @abc.abstractmethod
+    def prior_mean_square(self) -> float:
+        r"""Exact :math:`E|y|^2` of the prior."""
+
+    @property
+    def known_moments(self) -> tuple[KnownMoment, ...]:
+        """The mean square at infinite time, that of the prior; see ``Process.known_moments``."""
+        return (stationary_moment("mean square", lambda state: (state * state).sum(-1), self.prior_mean_square),)
+
+    def rate(self, time: Tensor) -> Tensor:
+        r"""Return :math:`\beta(t)`, shape ``(...)``, at times of shape ``(...)``, [1 / time]."""
+        return self.beta_start + time * (self.beta_end - self.beta_start)
+
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        """Return the drift, shape of ``state``; see ``Process.drift``."""
+        return 0.5 * self.rate(time).to(state.dtype).unsqueeze(-1) * self.stationary_score(state)
+
+    def noise(self, time: Tensor) -> Tensor:
+        """Return the noise matrix, shape ``(..., 2, 2)``; see ``Process.noise``."""
+        strength = torch.sqrt(self.rate(time))[..., None, None]
+        return strength * torch.eye(self.dimension, dtype=strength.dtype, device=strength.device)
+
+    @property
+    def initial_law(self) -> GaussianMixture:
+        """The law of the data: Gaussians along two interlocking half circles, symmetric about the origin."""
+        moon = []
+        for k in range(GAUSSIANS):
+            angle = math.pi * (k + 0.5) / GAUSSIANS
+            centre = (math.cos(angle) - 0.5, math.sin(angle) - 0.25)
+            moon.append((self.data_radius * centre[0], self.data_radius * centre[1]))
+        return GaussianMixture(means=(*moon, *((-x, -y) for x, y in moon)), width=self.data_width)
+
+    def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
+        """Draw initial states, shape ``(paths, 2)``; see ``Process.sample_initial``."""
+        return self.initial_law.sample(paths, generator)
+
+    def initial_log_density(self, state: Tensor) -> Tensor:
+        """Return the log density of the initial law, shape ``(...)``; see ``Process.initial_log_density``."""
+        return self.initial_law.log_density(state.double()).to(state.dtype)
