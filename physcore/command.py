@@ -8,6 +8,7 @@ import abc
 import contextlib
 import dataclasses
 import importlib.metadata
+import logging
 import os
 import sys
 import traceback
@@ -118,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(words)
+        with _told(words):
+            return _dispatch(words)
     except SystemExit as leaving:  # argparse leaves this way after --help
         status = leaving.code if isinstance(leaving.code, int) else USAGE_EXIT_CODE
         if status:
@@ -133,6 +135,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{where}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr, flush=True)
         abort_all(code)
         return code
+
+
+@contextlib.contextmanager
+def _told(words: Sequence[str]) -> Iterator[None]:
+    """Show on stderr how things are computed, if so asked."""
+    logger = logging.getLogger("physcore")
+    handler, level = logging.StreamHandler(sys.stderr), logger.level
+    if "--verbose" in words:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -95,6 +95,7 @@ class OptionParser:
         self._parser.add_argument("target", help=target)
         self._parser.add_argument(PRINT_CONFIG, action="store_true", help="Print the settings as YAML and stop.")
         self._parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+        self._parser.add_argument("--verbose", action="store_true", help="Say how things are computed.")
         self._parser.add_argument(
             "--overwrite", action="store_true", help="Replace what the run directory holds, once the new is whole."
         )

@@ -81,45 +81,39 @@ INLINE uint32_t next_bits(uint32_t s[4])
     return result;
 }
 
-/* -2 log((a + 1/2) / 2^32). */
-INLINE float minus_two_log(uint32_t a)
+/* -log(u) of the odd number a | 1 over 2^32, never below zero; absolute error 2e-7. */
+INLINE float minus_log(uint32_t a)
 {
-    float u = (float)a * 0x1p-32f + 0x1p-33f;
-    /* u = 2^e (1 + m) with sqrt(1/2) <= 1 + m < sqrt(2) */
-    uint32_t shifted = as_bits(u) - 0x3f3504f3u;
-    int32_t e = (int32_t)shifted >> 23;
-    float m = as_float((shifted & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
-    float p = -7.62177855e-2f;
-    p = p * m + 0.129044324f;
-    p = p * m - 0.132429868f;
-    p = p * m + 0.141818255f;
-    p = p * m - 0.166090831f;
-    p = p * m + 0.200019732f;
-    p = p * m - 0.250015825f;
-    p = p * m + 0.333333254f;
-    p = p * m - 0.499999881f;
-    return -2.0f * (m * m * p + m) - (float)e * 1.3862943611198906f;
+    /* u 2^32 = 2^e m with 1 <= m < 2 */
+    uint32_t bits = as_bits((float)(a | 1u));
+    float e = (float)(int32_t)(bits >> 23) - 159.0f, t = as_float((bits & 0x7fffffu) | 0x3f800000u) - 1.5f;
+    float p = 1.04840845e-2f;
+    p = p * t - 1.74141955e-2f;
+    p = p * t + 2.58622207e-2f;
+    p = p * t - 4.89289910e-2f;
+    p = p * t + 9.88048911e-2f;
+    p = p * t - 0.222245395f;
+    p = p * t + 0.666665733f;
+    p = p * t + 0.405465305f;
+    p = -0.693147181f * e - p;
+    return p < 0 ? 0 : p;
 }
 
-/* Two independent standard normals from two draws. */
+/* Two independent standard normals from two draws. The angle is pi/4 (1 + f) with f uniform in [-1, 1), in the first
+   quadrant; the two last bits, which the conversion to float hardly keeps, pick the quadrant. Polynomials in f to
+   6e-7. */
 INLINE void gaussian_pair(uint32_t a, uint32_t b, float *first, float *second)
 {
-    float radius = square_root(minus_two_log(a));
-    /* The angle: uniform in [-pi/2, pi/2) from all bits but the last, which picks the half plane. */
-    float phi = (float)(int32_t)b * 7.3145901e-10f, q = phi * phi;
-    float s = -2.38195046e-8f, c = -2.60771003e-7f;
-    s = s * q + 2.75208868e-6f;
-    s = s * q - 1.98407652e-4f;
-    s = s * q + 8.33333004e-3f;
-    s = s * q - 0.166666672f;
-    s = (s * q + 1.0f) * phi;
-    c = c * q + 2.47618864e-5f;
-    c = c * q - 1.38884038e-3f;
-    c = c * q + 4.16666418e-2f;
-    c = c * q - 0.5f;
+    float radius = square_root(minus_log(a)); /* over sqrt 2, which the sums of cosine and sine make up for */
+    float f = (float)(int32_t)b * 0x1p-31f, q = f * f;
+    float s = 2.42710602e-3f, c = -3.18880397e-4f;
+    s = s * q - 8.07140023e-2f;
+    s = (s * q + 0.785394251f) * f;
+    c = c * q + 1.58499144e-2f;
+    c = c * q - 0.308424264f;
     c = c * q + 1.0f;
-    *first = radius * as_float(as_bits(c) ^ (b << 31));
-    *second = radius * s;
+    *first = as_float(as_bits(radius * (c - s)) ^ (b << 31));
+    *second = as_float(as_bits(radius * (c + s)) ^ ((b << 30) & 0x80000000u));
 }
 
 /* Two independent variables with P(+-sqrt 3) = 1/6 and P(0) = 2/3, which share the first five moments of a normal. */

@@ -6,7 +6,7 @@ nor a restart can change a bit. A path takes its normals in order, two from two 
 a path with more than ``NORMALS_PER_STREAM`` normals in a step has a stream for each such number of them.
 
 This module is the specification, in numpy. ``streams.h`` is the same in C, for the compiled kernels of CPU and GPU.
-The normals are made in float32 for states of either precision: they have 24 bits, and none lies beyond 6.77.
+The normals are made in float32 for states of either precision: they have 24 bits, and none lies beyond 6.67.
 
 Sources: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011), for Philox4x32-10;
 Blackman and Vigna, Scrambled linear pseudorandom number generators (2021), for xoshiro128++; Box and Muller, A note on
@@ -135,11 +135,13 @@ class Streams:
 
 def gaussian_pair(first: Bits, second: Bits) -> tuple[Reals, Reals]:
     """Return two arrays of independent standard normals from two of uniform 32-bit integers."""
-    uniform = first.astype(np.float32) * np.float32(2.0**-32) + np.float32(2.0**-33)
+    # Odd numbers over 2^32 are never zero.
+    uniform = (first | np.uint32(1)).astype(np.float32) * np.float32(2.0**-32)
     radius = np.sqrt(np.float32(-2) * np.log(uniform))
-    angle = second.view(np.int32).astype(np.float32) * np.float32(math.pi * 2.0**-32)
-    half_plane = np.float32(1) - np.float32(2) * (second & np.uint32(1)).astype(np.float32)
-    return radius * np.cos(angle) * half_plane, radius * np.sin(angle)
+    # An angle in the first quadrant; the last two bits of the second draw pick the quadrant.
+    angle = (second.view(np.int32).astype(np.float32) * np.float32(2.0**-31) + np.float32(1)) * np.float32(math.pi / 4)
+    one, two = (np.float32(1) - (second & np.uint32(bit)).astype(np.float32) * np.float32(2 / bit) for bit in (1, 2))
+    return radius * np.cos(angle) * one, radius * np.sin(angle) * two
 
 
 def three_point_pair(first: Bits, second: Bits) -> tuple[Reals, Reals]:

@@ -11,6 +11,7 @@ from .integrators import WeakTaylor as WeakTaylor
 from .interactions import GaussianRepulsion as GaussianRepulsion
 from .interactions import HarmonicRepulsion as HarmonicRepulsion
 from .interactions import PairForce as PairForce
+from .measure import measure as measure
 from .potentials import AnharmonicPotential as AnharmonicPotential
 from .potentials import CosinePotential as CosinePotential
 from .potentials import DoubleWellPotential as DoubleWellPotential

@@ -22,12 +22,12 @@ class SimulateCommand(Command):
         return target_run(target)
 
     def check(self, job: Job) -> None:
-        """Refuse a process, a scheme or a device that is not there."""
+        """Refuse a process, a scheme or a device that is not there, and a scheme that is not made for the process."""
         from physcore.device import resolve_device
         from physcore.registry import build
 
-        job.process()
-        build("physcore.schemes", job.settings.sections["simulate"].scheme, {})
+        simulation = job.settings.sections["simulate"]
+        build("physcore.schemes", simulation.scheme, {}).check(job.process(), simulation.dt)
         resolve_device(job.settings.shared.device, job.communicator.rank)
 
     def run(self, job: Job) -> None:

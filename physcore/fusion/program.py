@@ -124,6 +124,18 @@ class Program:
                 wanted.update(self.nodes[place].arguments)
         return sorted(wanted)
 
+    def _scaled(self, place: int, factor: float) -> int | None:
+        """Return a product of a number and a constant times another constant as one product, if it is one."""
+        node = self.nodes[place]
+        if node.operation == "neg":
+            return self.apply("mul", node.arguments[0], self.constant(-factor))
+        if node.operation != "mul":
+            return None
+        for constant, other in (node.arguments, node.arguments[::-1]):
+            if self.is_constant(constant):
+                return self.apply("mul", other, self.constant(self.nodes[constant].value * factor))
+        return None
+
     def _place(self, node: Node) -> int:
         place = self._places.get(node)
         if place is None:
@@ -162,6 +174,8 @@ class Program:
                 simpler = x if x == y or chosen else y
             case ("neg", (x,), _) if self.nodes[x].operation == "neg":
                 simpler = self.nodes[x].arguments[0]
+            case ("mul", (x, _), (None, float(factor))) | ("mul", (_, x), (float(factor), None)):
+                simpler = self._scaled(x, factor)
             case ("mul" | "add" as name, (x, y), _) if x > y:
                 simpler = self.apply(name, y, x)
         return simpler

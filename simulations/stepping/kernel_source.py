@@ -15,7 +15,7 @@ from simulations.integrators.scheme import Scheme
 __all__ = ["FusedStep", "normals_source", "traced_step"]
 
 # Few components keep more lanes in cache at once, which hides the latency of a step.
-LANES_OF_SMALL_STATES, LANES_OF_LARGE_STATES, SMALL_STATE = 64, 32, 16
+LANES_OF_SMALL_STATES, LANES_OF_LARGE_STATES, SMALL_STATE = 128, 32, 16
 LARGEST_KERNEL = 5000  # operations; a compiler's time grows with their square, to some 5 s here
 
 
@@ -46,7 +46,7 @@ class FusedStep:
         base = (self.normals - 1) // NORMALS_PER_STREAM * NORMALS_PER_STREAM
         states = {f"x[{i}]": f"x[{i * stride}]" for i in range(self.components)}
         normals = {f"z[{j}]": f"z[{j * stride}]" for j in range(base)}
-        normals |= {f"z[{j}]": f"tail[{(j - base) * stride}]" for j in range(base, self.normals)}
+        normals |= {f"z[{j}]": f"tail[{j - base} * apart]" for j in range(base, self.normals)}
         function = c_function(
             self.program, {**states, **normals, "t[0]": "t"}, frozenset({"t[0]"}), list(states.values()), single
         )
@@ -57,7 +57,7 @@ class FusedStep:
             f"#define pair_of_normals {'three_point_pair' if three_point else 'gaussian_pair'}",
             "" if cuda else _local("mathematics.h"),
             "INLINE void coefficients(double t, const double *k, real *u)\n{\n" + function.coefficients + "\n}",
-            "INLINE void step(const real *c, const real *u, const float *z, const float *tail, real *x)\n{\n"
+            "INLINE void step(const real *c, const real *u, const float *z, const float *tail, int apart, real *x)\n{\n"
             + function.body
             + "\n}",
             *(_local(name) for name in (["time_loop_cuda.h"] if cuda else ["draw_lanes.h", "time_loop_cpu.h"])),

@@ -4,8 +4,19 @@
      COMPONENTS, NORMALS, COEFFICIENTS   numbers of components, normals and time-dependent coefficients
      LANES, real, pair_of_normals        paths side by side, precision of the states, kind of noise
      coefficients(t, k, u)               what depends on time alone, in double
-     step(c, u, z, tail, x)              one step of one path, in place; z, tail and x have the stride LANES
+     step(c, u, z, tail, apart, x)       one step of one path, in place; z and x have the stride LANES, tail `apart`
    Step n goes from t0 + n dt to t0 + (n + 1) dt. */
+
+/* Store some lanes; return how many are not finite. */
+INLINE int64_t store(const real *restrict x, real *restrict target, int64_t width)
+{
+    int32_t wrong = 0;
+    for (int64_t l = 0; l < width; l++) {
+        target[l] = x[l];
+        wrong += !(x[l] - x[l] == 0);
+    }
+    return wrong;
+}
 
 /* Advance the paths first .. last - 1 of a block to the steps `saved` and store them there. `start` has shape
    (COMPONENTS, paths); component i at frame j goes to frames[i * component_stride + j * frame_stride + path].
@@ -17,9 +28,11 @@ int64_t advance_paths(
 {
     int64_t failures = 0;
     for (int64_t group = first; group < last; group += LANES) {
-        real x[COMPONENTS][LANES], u[COEFFICIENTS + 1];
-        float z[2 * NORMALS + 2][LANES];
-        uint32_t state[STREAMS + 1][4][LANES], stream[STREAMS + 1][LANES];
+        ALIGNED real x[COMPONENTS][LANES];
+        real u[PERIOD][COEFFICIENTS + 1];
+        ALIGNED float z[2 * NORMALS + 2][LANES];
+        ALIGNED uint32_t state[STREAMS + 1][4][LANES];
+        uint32_t stream[STREAMS + 1][LANES];
         uint64_t path[LANES];
         const int64_t width = last - group < LANES ? last - group : LANES;
         for (int l = 0; l < LANES; l++) {
@@ -31,26 +44,44 @@ int64_t advance_paths(
         }
         int64_t n = first_step;
         for (int64_t frame = 0; frame < frame_count; frame++) {
-            for (; n < saved[frame]; n++) {
-                for (int s = 0; s < STREAMS - 1; s++)
-                    draw_lanes(state[s], &z[s * NORMALS_PER_STREAM], NORMALS_PER_STREAM, n, n == first_step, key, path,
-                               stream[s]);
-                if (NORMALS > 0)
-                    draw_lanes(state[STREAMS - 1], &z[BASE], TAIL, n, n == first_step, key, path, stream[STREAMS - 1]);
-                const int behind = TAIL % 2 && n % 2 ? BASE + TAIL : BASE;
-                coefficients(t0 + (double)n * dt, k, u);
-                for (int l = 0; l < LANES; l++)
-                    step(c, u, &z[0][l], &z[behind][l], &x[0][l]);
+            while (n < saved[frame]) {
+                const int64_t after = (n / STEPS_PER_SEGMENT + 1) * STEPS_PER_SEGMENT;
+                const int64_t end = after < saved[frame] ? after : saved[frame];
+                if (n % STEPS_PER_SEGMENT == 0 || n == first_step)
+                    for (int s = 0; s < STREAMS; s++)
+                        seed_lanes(state[s], &z[s * NORMALS_PER_STREAM], s < STREAMS - 1 ? NORMALS_PER_STREAM : TAIL,
+                                   n, key, path, stream[s]);
+                while (n < end) {
+                    const int odd = TAIL % 2 && n % 2;
+                    if (FEW_NORMALS && !odd && n + PERIOD <= end) {
+                        for (int i = 0; i < PERIOD; i++)
+                            coefficients(t0 + (double)(n + i) * dt, k, u[i]);
+                        for (int l = 0; l < LANES; l++) {
+                            float drawn[PERIOD * TAIL + 2];
+                            for (int j = 0; j < PERIOD * TAIL; j += 2) {
+                                uint32_t a, b;
+                                draw_pair(state[0], l, &a, &b);
+                                pair_of_normals(a, b, &drawn[j], &drawn[j + 1]);
+                            }
+                            for (int i = 0; i < PERIOD; i++)
+                                step(c, u[i], drawn, drawn + i * TAIL, 1, &x[0][l]);
+                        }
+                        n += PERIOD;
+                        continue;
+                    }
+                    for (int s = 0; s < STREAMS - 1; s++)
+                        draw_lanes(state[s], &z[s * NORMALS_PER_STREAM], NORMALS_PER_STREAM);
+                    if (NORMALS > 0 && !odd)
+                        draw_lanes(state[STREAMS - 1], &z[BASE], PERIOD * TAIL);
+                    coefficients(t0 + (double)n * dt, k, u[0]);
+                    for (int l = 0; l < LANES; l++)
+                        step(c, u[0], &z[0][l], &z[BASE + odd * TAIL][l], LANES, &x[0][l]);
+                    n++;
+                }
             }
             real *target = frames + frame * frame_stride + group;
-            for (int i = 0; i < COMPONENTS; i++) {
-                int wrong = 0;
-                for (int64_t l = 0; l < width; l++) {
-                    target[i * component_stride + l] = x[i][l];
-                    wrong += !(x[i][l] - x[i][l] == 0);
-                }
-                failures += wrong;
-            }
+            for (int i = 0; i < COMPONENTS; i++, target += component_stride)
+                failures += width == LANES ? store(x[i], target, LANES) : store(x[i], target, width);
         }
     }
     return failures;

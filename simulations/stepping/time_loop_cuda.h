@@ -65,7 +65,7 @@ extern "C" __global__ void advance_paths(
             for (int j = 0; j < TAIL; j++) /* a choice, and no address that would push z out of registers */
                 tail[j] = behind ? z[BASE + TAIL % 2 * TAIL + j] : z[BASE + j];
             coefficients(t0 + (double)n * dt, k, u);
-            step(c, u, z, tail, x);
+            step(c, u, z, tail, 1, x);
         }
         for (int i = 0; i < COMPONENTS; i++) {
             frames[i * component_stride + frame * frame_stride + path] = x[i];

@@ -170,7 +170,7 @@ def test_without_a_compiler_torch_steps_and_the_numbers_are_the_same(monkeypatch
     fast = simulate(ActiveSwimmer(friction=0.7), **settings)
     monkeypatch.setenv("CC", "false")
     # A source of its own, which no cache holds.
-    monkeypatch.setattr("simulations.stepping.kernel_source.LANES_OF_SMALL_STATES", 48)
+    monkeypatch.setattr("simulations.stepping.kernel_source.LANES_OF_SMALL_STATES", 96)
     slow = simulate(ActiveSwimmer(friction=0.7), **settings)
     np.testing.assert_allclose(fast["v"], slow["v"], atol=2e-5)
     np.testing.assert_allclose(fast["x"], slow["x"], atol=2e-5)
