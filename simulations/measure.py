@@ -70,7 +70,7 @@ def measure(
     simulator = BlockSimulator(
         process=process,
         scheme=build("physcore.schemes", simulation.scheme, {}),
-        simulation=simulation,
+        simulation=simulation.sized(process.dimension),
         seed=validated_seed(communicator.broadcast(random_seed() if seed is None else seed)),
         device=torch.device(device),
     )

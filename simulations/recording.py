@@ -1,5 +1,6 @@
 """Recording a simulation in a run directory, segment by segment, while the next ones are computed."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -26,6 +27,8 @@ from simulations.block import BlockSimulator
 __all__ = ["attributes", "progress", "recorded"]
 
 Item = TypeVar("Item")
+
+WRITERS = 2  # one waits for the disk while the other fills a file
 
 
 def attributes(simulator: BlockSimulator) -> dict[str, Any]:
@@ -62,10 +65,10 @@ def recorded(simulator: BlockSimulator, folder: RunFolder, communicator: Communi
     with locked(folder.path, communicator):
         manifest = _begin(simulator, folder, communicator)
         if not manifest.complete:
-            _record(simulator, folder, communicator, stop)
+            known = _record(simulator, folder, communicator, stop)
             stop.check("the simulation", communicator.any(stop.requested))
             communicator.barrier()
-            checksums = folder.checksums(settings.blocks, settings.segments, communicator)
+            checksums = folder.checksums(settings.blocks, settings.segments, communicator, known)
             if communicator.rank == 0:
                 manifest.completed(checksums).write(folder.path)
             communicator.barrier()
@@ -77,14 +80,21 @@ def progress(items: list[Item], communicator: Communicator) -> Iterable[Item]:
     return tqdm(items, desc="simulate", unit="segment", disable=None if communicator.rank == 0 else True)
 
 
-def _record(simulator: BlockSimulator, folder: RunFolder, communicator: Communicator, stop: StopRequest) -> None:
-    """Compute and publish the missing segments of this rank's blocks; one is written while the next is computed."""
+def _record(
+    simulator: BlockSimulator, folder: RunFolder, communicator: Communicator, stop: StopRequest
+) -> dict[str, str]:
+    """Compute and publish the missing segments of this rank's blocks; some are written while the next is computed.
+
+    Returns:
+        SHA-256 of the published segments by file name.
+    """
     settings = simulator.simulation
     mine = communicator.share(settings.blocks)
     tasks = [(block, segment) for block in mine for segment in range(settings.segments)]
-    pending: concurrent.futures.Future[None] | None = None
+    pending: collections.deque[concurrent.futures.Future[tuple[str, str]]] = collections.deque()
+    published: list[tuple[str, str]] = []
     states: Tensor | None = None
-    with concurrent.futures.ThreadPoolExecutor(1) as writer:
+    with concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
         for block, segment in progress(tasks, communicator):
             if stop.requested:
                 break
@@ -96,11 +106,11 @@ def _record(simulator: BlockSimulator, folder: RunFolder, communicator: Communic
                 states = _last_states(simulator, folder, block, segment - 1)
             computed = simulator.segment(block, segment, states)
             states = computed[:, -1]
-            if pending is not None:
-                pending.result()
-            pending = writer.submit(_publish, simulator, folder, block, segment, computed)
-        if pending is not None:
-            pending.result()
+            if len(pending) == WRITERS:
+                published.append(pending.popleft().result())
+            pending.append(writers.submit(_publish, simulator, folder, block, segment, computed))
+        published += [future.result() for future in pending]
+    return dict(published)
 
 
 def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int) -> Tensor:
@@ -111,12 +121,13 @@ def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segme
     return last.T
 
 
-def _publish(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int, states: Tensor) -> None:
+def _publish(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int, states: Tensor) -> tuple[str, str]:
+    """Write a segment; return its file name and SHA-256."""
     settings = simulator.simulation
     times = settings.times[settings.segment_frames(segment)]
     paths = np.asarray(settings.block_paths(block))
     dataset = trajectory_dataset(simulator.process, states.numpy(), times, paths, attributes(simulator))
-    folder.write_segment(block, segment, dataset)
+    return folder.segment(block, segment).name, folder.write_segment(block, segment, dataset)
 
 
 def _claim(folder: RunFolder) -> None:

@@ -35,7 +35,7 @@ def simulate(
     noise: Literal["gaussian", "three-point"] = "gaussian",
     dtype: Literal["float32", "float64"] = "float32",
     paths_per_block: int = 8192,
-    frames_per_segment: int = 50,
+    frames_per_segment: int | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
     device: str | torch.device = "cpu",
@@ -56,7 +56,7 @@ def simulate(
         noise: Standard normals, or three-point variables where the weak order is all that is wanted.
         dtype: Precision of the states.
         paths_per_block: Paths in a block, the unit of work, a multiple of 1024.
-        frames_per_segment: Frames in one file of a block.
+        frames_per_segment: Frames in one file of a block, as many as make some 16 MB when None.
         seed: Seed, 0 <= seed < 2^64; drawn and stored when None.
         out: Run directory to write; trajectories stay in memory when None. A directory that holds the same run,
             finished or not, is continued; nothing is computed twice.
@@ -84,7 +84,7 @@ def simulate(
         dtype=dtype,
         paths_per_block=paths_per_block,
         frames_per_segment=frames_per_segment,
-    )
+    ).sized(process.dimension)
     communicator = communicator or SerialCommunicator()
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
     simulator = BlockSimulator(

@@ -13,6 +13,7 @@ __all__ = ["PATHS_PER_GROUP", "Simulation"]
 # Initial states are drawn in groups of at most this many paths.
 PATHS_PER_GROUP = 1024
 LARGEST_RUN = 2**48
+SEGMENT_BYTES = 2**24
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class Simulation:
             moments, which are cheaper and keep the weak order of the schemes that allow them.
         dtype: Precision of the states, in memory and in files. The normals have 24 bits in either.
         paths_per_block: Paths in a block, the unit of work and of storage; a multiple of 1024.
-        frames_per_segment: Frames in one file of a block; an interrupted run continues from the last whole file.
+        frames_per_segment: Frames in one file of a block; an interrupted run continues from the last whole file. As
+            many as make some 16 MB when None.
     """
 
     paths: int = 10_000
@@ -45,12 +47,12 @@ class Simulation:
     noise: Literal["gaussian", "three-point"] = "gaussian"
     dtype: Literal["float32", "float64"] = "float32"
     paths_per_block: int = 8192
-    frames_per_segment: int = 50
+    frames_per_segment: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("paths", "save_every", "paths_per_block", "frames_per_segment"):
             value = getattr(self, name)
-            if (name, value) == ("save_every", "final"):
+            if (name, value) in (("save_every", "final"), ("frames_per_segment", None)):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"`{name}` must be an integer; got {value!r}.")
@@ -127,7 +129,7 @@ class Simulation:
     @property
     def segments(self) -> int:
         """Number of files of each block."""
-        return -(-self.frames // self.frames_per_segment)
+        return -(-self.frames // (self.frames_per_segment or self.frames))
 
     def block_paths(self, block: int) -> range:
         """Return the indices of the paths of a block."""
@@ -136,8 +138,15 @@ class Simulation:
 
     def segment_frames(self, segment: int) -> range:
         """Return the indices of the frames of a segment."""
-        first = segment * self.frames_per_segment
-        return range(first, min(first + self.frames_per_segment, self.frames))
+        frames = self.frames_per_segment or self.frames
+        return range(segment * frames, min((segment + 1) * frames, self.frames))
+
+    def sized(self, dimension: int) -> "Simulation":
+        """Return the settings with the number of frames in a file fixed for a state of some dimension."""
+        if self.frames_per_segment is not None:
+            return self
+        size = min(self.paths, self.paths_per_block) * dimension * np.dtype(self.dtype).itemsize
+        return dataclasses.replace(self, frames_per_segment=max(1, min(self.frames, SEGMENT_BYTES // size)))
 
 
 def _whole(step: float, steps: int) -> bool:

@@ -1,8 +1,18 @@
 """Fusion: tracing pointwise torch code into scalar programs, and compiling them for the processor at hand."""
 
-from physcore.fusion.c_source import CFunction, c_function
+from physcore.fusion.c_source import CFunction, c_function, mathematics
 from physcore.fusion.compiler import CompilerMissing, compiled
 from physcore.fusion.program import Program, TooLarge
 from physcore.fusion.tracing import Untraceable, trace
 
-__all__ = ["CFunction", "CompilerMissing", "Program", "TooLarge", "Untraceable", "c_function", "compiled", "trace"]
+__all__ = [
+    "CFunction",
+    "CompilerMissing",
+    "Program",
+    "TooLarge",
+    "Untraceable",
+    "c_function",
+    "compiled",
+    "mathematics",
+    "trace",
+]

@@ -1,11 +1,13 @@
 """Scalar programs written out in C, the same text for a CPU's lanes and for CUDA."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from physcore.fusion.program import CONSTANT, INPUT, Program
 
-__all__ = ["CFunction", "c_function"]
+__all__ = ["CFunction", "c_function", "mathematics"]
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 INFIX |= {"eq": "==", "ne": "!=", "logical_and": "&", "logical_or": "|"}
@@ -28,6 +30,12 @@ FORMATS = {
 }
 # Operations that take truth values, and how many.
 TRUTHS = {"logical_and": 2, "logical_or": 2, "logical_not": 1, "where": 1}
+
+
+@functools.cache
+def mathematics() -> str:
+    """Return the declarations of the functions that the statements call, for a C compiler."""
+    return (Path(__file__).parent / "mathematics.h").read_text()
 
 
 @dataclasses.dataclass(frozen=True)

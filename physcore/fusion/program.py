@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 __all__ = ["CONSTANT", "INPUT", "Node", "Program", "TooLarge"]
 
 CONSTANT, INPUT = "constant", "input"
-LARGEST_PROGRAM = 20_000
+LARGEST_PROGRAM = 8_000
 LARGEST_POWER = 16
 BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or", "logical_not"})
 

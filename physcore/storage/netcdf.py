@@ -1,5 +1,6 @@
 """Reading and writing Datasets as netCDF-4; nothing else in the package touches the format."""
 
+import threading
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from physcore.errors import DataFileError
 from physcore.storage.publishing import publish
 
 __all__ = ["read_dataset", "write_dataset"]
+
+_LIBRARY = threading.Lock()  # HDF5 serves one thread at a time
 
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
@@ -23,12 +26,18 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
         StorageError: If writing fails; nothing existing is harmed.
     """
     encoding: dict[Hashable, dict[str, Any]] = {
-        # A contiguous variable cannot carry a checksum, and flipped bits would read back as good numbers.
-        name: {"fletcher32": True, "chunksizes": tuple(max(1, n) for n in variable.shape)}
+        # A contiguous variable cannot carry a checksum, and flipped bits would read back as good numbers. Nothing is
+        # filled beforehand: all of a variable is written.
+        name: {"fletcher32": True, "chunksizes": tuple(max(1, n) for n in variable.shape), "_FillValue": None}
         for name, variable in dataset.variables.items()
         if variable.ndim > 0 and variable.dtype.kind in "fiu" and variable.size
     }
-    publish(path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding))
+
+    def write(temporary: Path) -> None:
+        with _LIBRARY:
+            dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
+
+    publish(path, write)
 
 
 def read_dataset(path: str | Path) -> xr.Dataset:
@@ -44,7 +53,7 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     if not path.is_file():
         raise DataFileError(f"{path}: no such file" if not path.exists() else f"{path}: not a regular file")
     try:
-        with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
+        with _LIBRARY, xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
             return dataset.load()
     except Exception as error:  # a damaged file raises many classes, AttributeError among them
         raise DataFileError(f"{path}: cannot be read as netCDF, truncated or damaged? ({error})") from error

@@ -80,27 +80,40 @@ class RunFolder:
         """Return the file of one block of paths over one stretch of time."""
         return self.trajectories / f"block{block:05d}-segment{segment:04d}.nc"
 
-    def write_segment(self, block: int, segment: int, dataset: xr.Dataset) -> None:
-        """Publish one segment."""
-        write_dataset(dataset, self.segment(block, segment))
+    def write_segment(self, block: int, segment: int, dataset: xr.Dataset) -> str:
+        """Publish one segment, paths along the last axis as they are computed; return its SHA-256."""
+        path = self.segment(block, segment)
+        write_dataset(dataset.transpose("particle", "time", "path", missing_dims="ignore"), path)
+        return checksum(path)
 
     def read_segment(self, block: int, segment: int) -> xr.Dataset:
         """Read one segment whole."""
         return read_dataset(self.segment(block, segment))
 
-    def checksums(self, blocks: int, segments: int, communicator: Communicator) -> dict[str, str]:
+    def checksums(
+        self, blocks: int, segments: int, communicator: Communicator, known: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """Return the SHA-256 of every segment, the work shared between the ranks, the result on all.
+
+        Arguments:
+            blocks: Number of blocks.
+            segments: Number of segments of each.
+            communicator: The ranks.
+            known: What some rank knows already, by file name.
 
         Raises:
             DataFileError: If a segment is missing.
         """
+        together = {name: digest for part in communicator.gather(dict(known or {})) for name, digest in part.items()}
         mine: dict[str, str] = {}
         for index in communicator.share(blocks * segments):
             path = self.segment(*divmod(index, segments))
             if not path.is_file():
                 raise DataFileError(f"segment {path} is missing")
-            mine[path.name] = checksum(path)
-        together = {name: digest for part in communicator.gather(mine) for name, digest in part.items()}
+            if path.name not in together:
+                mine[path.name] = checksum(path)
+        for part in communicator.gather(mine):
+            together |= part
         return dict(sorted(together.items()))
 
     def verify(self, communicator: Communicator | None = None) -> None:
@@ -218,4 +231,5 @@ def open_run(path: str | Path) -> xr.Dataset:
     if np.any(np.diff(dataset["time"].values) <= 0):
         raise DataFileError(f"{path}: the segments do not follow each other in time")
     history = "\n".join(manifest.history)
+    dataset = dataset.transpose("path", "time", ...)
     return dataset.assign_attrs(created_at=manifest.created_at, history=history)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from simulations.interactions.all_pairs import all_pair_forces
 from simulations.interactions.box import check_box
-from simulations.interactions.cell_kernel import cell_kernel
 from simulations.interactions.neighbours import FEWEST_CELLS, MARGIN, cells_across, neighbour_forces
 from simulations.interactions.pair_force import PairForce
+from simulations.interactions.pair_kernel import pair_kernel
 
 __all__ = ["interaction_forces"]
 
@@ -31,14 +31,16 @@ def interaction_forces(positions: Tensor, interaction: PairForce, box: Sequence[
         Shape of ``positions``, [energy / length].
     """
     particles, dimension = positions.shape[-2:]
-    cutoff = interaction.cutoff
-    if by_neighbours(particles, dimension, box, cutoff):
-        kernel = cell_kernel(positions, interaction)
+    cutoff, kernel = interaction.cutoff, pair_kernel(positions, interaction)
+    if not by_neighbours(particles, dimension, box, cutoff):
         if kernel is None:
-            return neighbour_forces(positions, box, cutoff, interaction.force)
-        check_box(box, dimension, cutoff)
-        return kernel(positions, box, cutoff * (1 + MARGIN), cells_across(particles, dimension, box, cutoff))
-    return all_pair_forces(positions, box, interaction.force)
+            return all_pair_forces(positions, box, interaction.force)
+        return kernel.over_all_pairs(positions, box)
+    if kernel is None:
+        return neighbour_forces(positions, box, cutoff, interaction.force)
+    check_box(box, dimension, cutoff)
+    across = cells_across(particles, dimension, box, cutoff)
+    return kernel.over_neighbours(positions, box, cutoff * (1 + MARGIN), across)
 
 
 def by_neighbours(particles: int, dimension: int, box: Sequence[float] | None, cutoff: float) -> bool:

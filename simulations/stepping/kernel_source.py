@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import physcore.streams
-from physcore.fusion import Program, TooLarge, c_function, trace
+from physcore.fusion import Program, TooLarge, c_function, mathematics, trace
 from physcore.process import Process
 from physcore.streams import NORMALS_PER_STREAM
 from simulations.integrators.scheme import Scheme
@@ -55,7 +55,7 @@ class FusedStep:
             definitions,
             _random_streams(),
             f"#define pair_of_normals {'three_point_pair' if three_point else 'gaussian_pair'}",
-            "" if cuda else _local("mathematics.h"),
+            "" if cuda else mathematics(),
             "INLINE void coefficients(double t, const double *k, real *u)\n{\n" + function.coefficients + "\n}",
             "INLINE void step(const real *c, const real *u, const float *z, const float *tail, int apart, real *x)\n{\n"
             + function.body

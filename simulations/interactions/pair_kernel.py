@@ -1,21 +1,23 @@
-"""Forces over neighbours in a compiled kernel: the traced pair force inside a loop over cells."""
+"""Pair forces in compiled kernels: the traced force of a pair inside loops over all pairs or over cells."""
 
 import ctypes
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from physcore.fusion import CompilerMissing, TooLarge, Untraceable, c_function, compiled, trace
+from physcore.fusion import CompilerMissing, TooLarge, Untraceable, c_function, compiled, mathematics, trace
 from simulations.interactions.pair_force import PairForce
 
-__all__ = ["CellKernel", "cell_kernel"]
+__all__ = ["PairKernel", "pair_kernel"]
 
-Compute = Callable[..., None]
+LANES = 32
 
 # Rows of cells of which half of all neighbours lie, as steps in the directions other than the last.
 STEPS_ABOVE = {
@@ -29,20 +31,43 @@ STEPS_ABOVE = {
 ROWS_ABOVE = {1: 0, 2: 1, 3: 4}
 
 
-class CellKernel:
+class PairKernel:
     """The compiled forces of one pair interaction.
 
     Arguments:
-        compute: The compiled function.
+        library: The compiled library.
         constants: Constants of the pair force, in the precision of the states.
         dimension: Number of directions.
     """
 
-    def __init__(self, compute: Compute, constants: np.ndarray, dimension: int) -> None:
-        self._compute, self._constants, self.dimension = compute, constants, dimension
+    def __init__(self, library: ctypes.CDLL, constants: NDArray[Any], dimension: int) -> None:
+        self._library, self._constants, self.dimension = library, constants, dimension
 
-    def __call__(self, positions: Tensor, box: Sequence[float] | None, width: float, across: tuple[int, ...]) -> Tensor:
-        """Return the forces on all particles.
+    def over_all_pairs(self, positions: Tensor, box: Sequence[float] | None) -> Tensor:
+        """Return the forces on all particles, systems side by side.
+
+        Arguments:
+            positions: Positions, shape ``(..., particle, dimension)``, [length].
+            box: Periods; None in open space.
+
+        Returns:
+            Shape of ``positions``, [energy / length].
+        """
+        particles = positions.shape[-2]
+        systems = math.prod(positions.shape[:-2])
+        # As states are held: systems side by side in memory.
+        columns = positions.reshape(systems, particles, self.dimension).permute(2, 1, 0).contiguous()
+        forces = torch.empty_like(columns)
+        room = np.empty(2 * self.dimension * particles * LANES, self._constants.dtype)
+        self._library.all_pair_forces(
+            *self._heads(columns, forces, systems, particles), _pointer(self._periods(box)), _pointer(room)
+        )
+        return forces.permute(2, 1, 0).reshape(positions.shape)
+
+    def over_neighbours(
+        self, positions: Tensor, box: Sequence[float] | None, width: float, across: tuple[int, ...]
+    ) -> Tensor:
+        """Return the forces on all particles, system by system.
 
         Arguments:
             positions: Positions, shape ``(..., particle, dimension)``, [length].
@@ -57,21 +82,29 @@ class CellKernel:
         forces, particles = torch.empty_like(columns), columns.shape[-1]
         rooms = [np.empty(math.prod(across) + 1, np.int64), *(np.empty(particles, np.int64) for _ in range(2))]
         rooms += [np.empty(self.dimension * particles, self._constants.dtype) for _ in range(2)]
-        about = [np.zeros(self.dimension) if box is None else np.array(box, float), np.array(across, np.int64)]
-        pointer = ctypes.c_void_p
-        self._compute(
-            *(pointer(t.data_ptr()) for t in (columns, forces)),
-            self._constants.ctypes.data_as(pointer),
-            *(ctypes.c_int64(n) for n in (math.prod(columns.shape[:-2]), particles)),
-            about[0].ctypes.data_as(pointer),
+        self._library.cell_forces(
+            *self._heads(columns, forces, math.prod(columns.shape[:-2]), particles),
+            _pointer(self._periods(box)),
             ctypes.c_double(width),
-            about[1].ctypes.data_as(pointer),
-            *(room.ctypes.data_as(pointer) for room in rooms),
+            _pointer(np.array(across, np.int64)),
+            *map(_pointer, rooms),
         )
         return forces.mT
 
+    def _heads(self, columns: Tensor, forces: Tensor, systems: int, particles: int) -> list[Any]:
+        """Return the arguments that both kernels begin with."""
+        tensors = [ctypes.c_void_p(t.data_ptr()) for t in (columns, forces)]
+        return [*tensors, _pointer(self._constants), ctypes.c_int64(systems), ctypes.c_int64(particles)]
 
-def cell_kernel(positions: Tensor, interaction: PairForce) -> CellKernel | None:
+    def _periods(self, box: Sequence[float] | None) -> NDArray[np.float64]:
+        return np.zeros(self.dimension) if box is None else np.array(box, np.float64)
+
+
+def _pointer(array: NDArray[Any]) -> Any:
+    return array.ctypes.data_as(ctypes.c_void_p)  # which keeps the array
+
+
+def pair_kernel(positions: Tensor, interaction: PairForce) -> PairKernel | None:
     """Return the compiled forces where they can be used: plain values on a CPU, a force that can be traced.
 
     Arguments:
@@ -89,7 +122,7 @@ def cell_kernel(positions: Tensor, interaction: PairForce) -> CellKernel | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _built(interaction: PairForce, dimension: int, single: bool) -> CellKernel | None:
+def _built(interaction: PairForce, dimension: int, single: bool) -> PairKernel | None:
     try:
         # An ordinary displacement, within reach.
         example = torch.linspace(0.2, 0.4, dimension, dtype=torch.float64).unsqueeze(0) * min(interaction.cutoff, 1.0)
@@ -97,23 +130,25 @@ def _built(interaction: PairForce, dimension: int, single: bool) -> CellKernel |
         names = [f"d[{a}]" for a in range(dimension)]
         results = [f"f[{a}]" for a in range(dimension)]
         written = c_function(program, {name: name for name in names}, frozenset(), results, single)
-        compute = compiled(_source(written.body, dimension, single)).cell_forces
+        library = compiled(_source(written.body, dimension, single))
     except (Untraceable, TooLarge, CompilerMissing):
         return None
     constants = np.array([*written.constants, 0.0], np.float32 if single else np.float64)
-    return CellKernel(compute, constants, dimension)
+    return PairKernel(library, constants, dimension)
 
 
 def _source(body: str, dimension: int, single: bool) -> str:
     return "\n\n".join(
         [
-            "#include <math.h>\n#include <stdint.h>",
+            mathematics(),
             f"#define DIMENSION {dimension}\n#define ROWS_ABOVE {ROWS_ABOVE[dimension]}",
             f"#define NEAREST {'rintf' if single else 'rint'}\ntypedef {'float' if single else 'double'} real;",
-            "static inline void pair_force(const real *c, const real *d, real *f)\n{\n" + body + "\n}",
+            "static inline __attribute__((always_inline)) void pair_force(const real *c, const real *d, real *f)\n{\n"
+            + body
+            + "\n}",
             "static inline void rows_above(int64_t r, const int64_t *across, int64_t *above)\n{\n"
             + STEPS_ABOVE[dimension]
             + "\n}",
-            (Path(__file__).parent / "cell_forces.h").read_text(),
+            *((Path(__file__).parent / name).read_text() for name in ("cell_forces.h", "all_pairs.h")),
         ]
     )
