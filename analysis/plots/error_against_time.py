@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from analysis.plots.figure import SINGLE_COLUMN, styled
 
@@ -15,6 +17,7 @@ MARKERS: dict[str, dict[str, Any]] = {
     "full": {"fmt": "o", "ms": 4.5, "mfc": "none", "mew": 0.8},
     "driven": {"fmt": "s", "ms": 1.8},
 }
+DECADES_BELOW = 2.5  # of the axis under the least error of the score
 
 
 def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
@@ -38,11 +41,32 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
             # A bar that reached below zero would run off a logarithmic axis.
             lower = np.minimum(error, 0.9 * value)
             axes.errorbar(times, value, (lower, error), lw=0.8, color=f"C{i}", label=f"{selection} score", **style)
-        own = part["reference_error"].values
-        if np.isfinite(own).any() and np.nanmax(own) > 0:
-            axes.plot(times, own, "--", color="0.4", lw=1, label=f"{reference}, own error")
         axes.set_yscale("log")
+        note = _own_error(axes, part, reference)
         axes.set_xlabel("time $t$")
         axes.set_ylabel(r"$E|s_\theta - s_{\rm ref}|^2\, /\, E|s_{\rm ref}|^2$")
-        axes.legend()
+        _whole_decades(axes)
+        compact = {"columnspacing": 1.0, "handlelength": 1.5, "title_fontsize": 8, "alignment": "left"}
+        figure.legend(loc="outside upper left", ncols=3, title=note, **compact)
     return figure
+
+
+def _own_error(axes: Axes, part: xr.Dataset, reference: str) -> str | None:
+    """Draw the reference's own error, or return a note on one so small that it would only stretch the axis."""
+    own = part["reference_error"].values
+    if not np.isfinite(own).any() or np.nanmax(own) <= 0:
+        return None
+    errors = part["value"].sel(selection=list(MARKERS)).values
+    floor = np.nanmin(errors[errors > 0], initial=np.inf) * 10**-DECADES_BELOW
+    if np.nanmax(own) < floor:
+        return f"{reference}: own error {np.nanmax(own):.1g} at most"
+    axes.plot(part["time"].values, own, "--", color="0.4", lw=1, label="reference's own error")
+    axes.set_ylim(bottom=max(floor, axes.get_ylim()[0]))
+    return None
+
+
+def _whole_decades(axes: Axes) -> None:
+    """Let the axis begin and end at powers of ten, which alone are labelled."""
+    low, high = np.log10(axes.get_ylim())
+    axes.set_ylim(10.0 ** np.floor(low), 10.0 ** np.ceil(high))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.plots.figure import DOUBLE_COLUMN, styled
+from analysis.plots.shown_components import shown_components
 from analysis.references.reference import Reference
 from physcore.score.model import ScoreModel
 from physcore.trajectory import frames
@@ -124,13 +125,14 @@ def _inhabited(states: torch.Tensor, points: list[Field]) -> NDArray[np.bool]:
 
 def _scatter(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
     learned, exact = _both(score, reference, states[:SHOWN_STATES], time)
-    shown = min(SHOWN_COMPONENTS, score.process.dimension)
+    shown = shown_components(score.process, SHOWN_COMPONENTS)
     figure = Figure(figsize=(DOUBLE_COLUMN, 2.2), layout="constrained")
-    for i, axes in enumerate(figure.subplots(1, shown)):
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for i, axes in zip(shown, panels, strict=True):
         bound = float(np.nanmax(np.abs(exact[:, i])))
         axes.plot([-bound, bound], [-bound, bound], color="0.7", lw=0.8)
         axes.plot(exact[:, i], learned[:, i], ".", ms=1.5, color="C0")
         symbol = score.process.variables[i].symbol or score.process.variables[i].name
-        axes.set(xlabel=rf"reference $s_{{{symbol}}}$", ylabel=rf"learned $s_{{{symbol}}}$" if i == 0 else "")
+        axes.set(xlabel=rf"reference $s_{{{symbol}}}$", ylabel="learned" if axes is panels[0] else "")
         axes.set_aspect("equal")
     return figure

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.plots.figure import DOUBLE_COLUMN, styled
+from analysis.plots.shown_components import shown_components
 from physcore.process import Process
 from physcore.trajectory import component
 
@@ -15,6 +16,8 @@ __all__ = ["plot_trajectories"]
 
 SHOWN_PATHS = 8
 SHOWN_VARIABLES = 4
+MOST_BINS = 60
+FEWEST_BINS = 15
 BANDS = ((0.05, 0.95, "0.85"), (0.25, 0.75, "0.68"))
 
 
@@ -27,14 +30,15 @@ def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequenc
         times: Times of the marginal densities.
 
     Returns:
-        The figure: a row for each variable, paths and quantile bands on the left, densities on the right.
+        The figure: a row for each variable, paths and quantile bands on the left, densities on the right. Of many
+        variables or particles the first are shown.
     """
-    variables = process.variables[:SHOWN_VARIABLES]
+    shown = shown_components(process, SHOWN_VARIABLES)
     with styled():
-        figure = Figure(figsize=(DOUBLE_COLUMN, 1.9 * len(variables) + 0.4), layout="constrained")
-        axes = figure.subplots(len(variables), 2, squeeze=False, width_ratios=(2, 1))
-        for i, (row, variable) in enumerate(zip(axes, variables, strict=True)):
-            values = component(process, trajectories, i)
+        figure = Figure(figsize=(DOUBLE_COLUMN, 1.9 * len(shown) + 0.4), layout="constrained")
+        axes = figure.subplots(len(shown), 2, squeeze=False, width_ratios=(2, 1))
+        for row, index in zip(axes, shown, strict=True):
+            variable, values = process.variables[index], component(process, trajectories, index)
             _paths(row[0], values)
             _marginals(row[1], values, times)
             row[0].set_ylabel(variable.label)
@@ -62,7 +66,9 @@ def _paths(axes: Axes, states: xr.DataArray) -> None:
 def _marginals(axes: Axes, states: xr.DataArray, times: Sequence[float]) -> None:
     chosen = states.sel(time=list(times), method="nearest")
     low, high = np.quantile(chosen.values, [0.001, 0.999])
-    edges = np.linspace(low, high, 61)
+    # The rule of Rice, twice the cube root of the sample: with more bins the noise of few paths hides the curve.
+    bins = int(np.clip(2 * np.cbrt(chosen.sizes["path"]), FEWEST_BINS, MOST_BINS))
+    edges = np.linspace(low, high, bins + 1)
     styles = ("-", "--", ":", "-.")
     for i, time in enumerate(chosen["time"].values):
         values = chosen.sel(time=time).values

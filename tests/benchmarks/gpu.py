@@ -1,4 +1,5 @@
-"""The active swimmer on a CUDA device: throughput by CUDA events, and agreement with the CPU.
+"""The active swimmer on a CUDA device: throughput by CUDA events, of the kernel alone and of whole runs, and agreement
+with the CPU.
 
 Run as ``python tests/benchmarks/gpu.py [--rounds 5] [--quick]`` on a machine with a CUDA device; says so and does
 nothing without one. Prints a table and writes ``gpu.json`` into the working directory.
@@ -13,7 +14,9 @@ import torch
 from alternating_runs import Row, options, table, write
 from swimmer_peers import DT, moments
 
-from simulations import ActiveSwimmer, simulate
+from physcore.streams import Streams
+from simulations import ActiveSwimmer, EulerMaruyama, simulate
+from simulations.stepping import Stepping, stepper_for
 
 STEPS = 5000
 # Largest difference to the CPU, in units of a typical state: the same draws, but sums and products fused otherwise.
@@ -59,6 +62,34 @@ def throughput(cases: list[tuple[int, int]], rounds: int) -> list[Row]:
     return list(rows.values())
 
 
+def kernel(paths: int, rounds: int) -> list[Row]:
+    """Time the kernel alone, states on the device from beginning to end."""
+    device = torch.device("cuda")
+    work = Stepping(
+        process=ActiveSwimmer(),
+        scheme=EulerMaruyama(),
+        dt=DT,
+        start=0.0,
+        dtype=torch.float32,
+        three_point=False,
+        streams=Streams(7, "noise"),
+        device=device,
+    )
+    start = torch.randn(2, paths, device=device)
+    stepper, frames = stepper_for(work, start[:, :64]), torch.empty(2, 1, paths, device=device)
+    times = []
+    for turn in range(rounds + 1):
+        began, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        began.record()
+        stepper.advance(start, frames, np.array([STEPS]), 0, 0)
+        ended.record()
+        torch.cuda.synchronize()
+        times += [began.elapsed_time(ended) * 1e6 / (paths * STEPS)] if turn else []
+    row: Row = {"paths": paths, "way": stepper.way, "v_square": float(frames[1].double().square().mean())}
+    row |= {"wall_ns": statistics.median(times), "wall_low": min(times), "wall_high": max(times)}
+    return [row | {"path_steps_per_s": 1e9 / row["wall_ns"]}]
+
+
 def agreement() -> list[Row]:
     """Compare the same paths on both devices."""
     settings: dict[str, Any] = {"paths": 10_000, "duration": 1.0, "save_every": 50}
@@ -72,15 +103,20 @@ def agreement() -> list[Row]:
 
 def main() -> None:
     """Measure, where there is a device."""
-    sections = ["agreement", "throughput"]
+    sections = ["agreement", "kernel", "throughput"]
     chosen = options(__doc__ or "", sections)
     if not torch.cuda.is_available():
         raise SystemExit("No CUDA device, or a torch without CUDA: nothing is measured.")
     less = 10 if chosen.quick else 1
     cases = [(10_000_000 // less, STEPS), (1_000_000 // less, 50), (100_000, 50)]
     report: dict[str, Any] = {"device": torch.cuda.get_device_name()}
+    measured = {
+        "agreement": agreement,
+        "kernel": lambda: kernel(10_000_000 // less, chosen.rounds),
+        "throughput": lambda: throughput(cases, chosen.rounds),
+    }
     for section in chosen.sections:
-        report[section] = agreement() if section == "agreement" else throughput(cases, chosen.rounds)
+        report[section] = measured[section]()
         table(f"{section} on {report['device']}", report[section])
     write("gpu", report, ("physcore", "torch", "numpy"))
 
