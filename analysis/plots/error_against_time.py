@@ -17,7 +17,7 @@ MARKERS: dict[str, dict[str, Any]] = {
     "full": {"fmt": "o", "ms": 4.5, "mfc": "none", "mew": 0.8},
     "driven": {"fmt": "s", "ms": 1.8},
 }
-DECADES_BELOW = 2.5  # of the axis under the least error of the score
+DECADES_BELOW = 2  # of the axis under the least error of the score
 
 
 def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
@@ -28,7 +28,8 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
         reference: Name of the reference.
 
     Returns:
-        The figure: full score and driven components, bars of one standard error, and the reference's own error.
+        The figure: full score and driven components, bars of one standard error, and the reference's own
+        error: a line, or a note above where it is far below the score's.
     """
     part = comparison.sel(reference=reference)
     times = part["time"].values
@@ -46,8 +47,8 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
         axes.set_xlabel("time $t$")
         axes.set_ylabel(r"$E|s_\theta - s_{\rm ref}|^2\, /\, E|s_{\rm ref}|^2$")
         _whole_decades(axes)
-        compact = {"columnspacing": 1.0, "handlelength": 1.5, "title_fontsize": 8, "alignment": "left"}
-        figure.legend(loc="outside upper left", ncols=3, title=note, **compact)
+        compact = {"columnspacing": 0.8, "handlelength": 1.4, "handletextpad": 0.4}
+        figure.legend(loc="outside upper left", ncols=3, title=note, title_fontsize=8, alignment="left", **compact)
     return figure
 
 
@@ -60,7 +61,7 @@ def _own_error(axes: Axes, part: xr.Dataset, reference: str) -> str | None:
     floor = np.nanmin(errors[errors > 0], initial=np.inf) * 10**-DECADES_BELOW
     if np.nanmax(own) < floor:
         return f"{reference}: own error {np.nanmax(own):.1g} at most"
-    axes.plot(part["time"].values, own, "--", color="0.4", lw=1, label="reference's own error")
+    axes.plot(part["time"].values, own, "--", color="0.4", lw=1, label="reference's error")
     axes.set_ylim(bottom=max(floor, axes.get_ylim()[0]))
     return None
 

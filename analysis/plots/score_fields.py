@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.ndimage import binary_closing
 
 from analysis.plots.figure import DOUBLE_COLUMN, styled
 from analysis.plots.shown_components import shown_components
@@ -119,7 +120,8 @@ def _inhabited(states: torch.Tensor, points: list[Field]) -> NDArray[np.bool]:
     column, row = (
         np.clip(np.searchsorted(e, p, side="right") - 1, 0, CELLS - 1) for e, p in zip(edges, points, strict=True)
     )
-    inhabited: NDArray[np.bool] = counts[np.ix_(column, row)] > 0
+    # Closing fills the cells among inhabited ones that no state happens to lie in, and adds none outside.
+    inhabited: NDArray[np.bool] = binary_closing(np.pad(counts > 0, 1))[1:-1, 1:-1][np.ix_(column, row)]
     return inhabited
 
 

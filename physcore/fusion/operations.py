@@ -151,6 +151,7 @@ POINTWISE: dict[str, Scalar] = {
     "hypot": lambda program, x, y: program.apply(
         "sqrt", program.apply("add", _square(program, x), _square(program, y))
     ),
+    "masked_fill": lambda program, x, mask, value: program.apply("where", mask, value, x),
     "logical_not": _logical_not,
     "bitwise_not": _logical_not,
     "bitwise_and": _same("logical_and"),

@@ -157,7 +157,7 @@ class Program:
         return None
 
     def _simplified(self, operation: str, arguments: Sequence[int], known: Sequence[float | None]) -> int | None:
-        """Return the place of an equal result that costs less, None if there is none."""
+        """Return the place of an equal result that costs less, None if there is none; values are taken as finite."""
         simpler: int | None = None
         match operation, arguments, known:
             case ("add", (_, y), (0.0, _)) | ("mul", (_, y), (1.0, _)):
