@@ -13,6 +13,7 @@ from physcore.fusion import CompilerMissing, TooLarge, Untraceable, c_function, 
 Function = Callable[[Tensor, Tensor], Tensor]
 
 MATRIX = torch.tensor([[0.3, -1.2, 0.5], [0.0, 0.7, 2.0], [1.1, 0.4, -0.6]], dtype=torch.float64)
+STATES = torch.tensor([[0.31, 0.52, 0.67], [-0.9, 0.44, 1.3], [2.2, -1.7, 0.05]], dtype=torch.float64)
 PAIRS = torch.combinations(torch.arange(3))
 
 
@@ -52,6 +53,7 @@ FUNCTIONS: dict[str, Function] = {
     "rounding": lambda x, t: torch.floor(3 * x) + torch.round(5 * x) + torch.ceil(x) + torch.remainder(x, 0.7),
     "comparisons": lambda x, t: torch.where(x > 0.4, x, -x) + (x <= t) * 2.0 + x.clamp(0.35, 0.6) + torch.sign(x - t),
     "logic": lambda x, t: torch.where((x > 0.4) & ~(x > 0.6) | (x < -1), 1.0, x).minimum(t).maximum(-t),
+    "masks": lambda x, t: x.masked_fill(x > 0.5, 2.0),
     "conversion": lambda x, t: (x > 0.5).to(x.dtype) * x.float().double(),
     "sums": lambda x, t: x - x.mean(-1, keepdim=True) + x.sum() + x.prod(-1, keepdim=True) + x.amax(),
     "norms": lambda x, t: x / torch.linalg.vector_norm(x, dim=-1, keepdim=True) + x.norm() + x.cumsum(-1),
@@ -75,7 +77,7 @@ FUNCTIONS: dict[str, Function] = {
 
 def run(function: Function, x: Tensor, t: float, single: bool = False) -> Tensor:
     """Evaluate the traced and compiled function at states of shape (state, 3)."""
-    example = {"x": torch.tensor([[0.31, 0.52, 0.67]], dtype=torch.float64), "t": torch.tensor(0.3, dtype=torch.float64)}
+    example = {"x": STATES[:1], "t": torch.tensor(0.3, dtype=torch.float64)}
     written = c_function(
         trace(function, example),
         {**{f"x[{i}]": f"x[{i}]" for i in range(3)}, "t[0]": "t"},
@@ -103,9 +105,6 @@ def run(function: Function, x: Tensor, t: float, single: bool = False) -> Tensor
             ctypes.c_void_p(out.data_ptr()),
         )
     return result
-
-
-STATES = torch.tensor([[0.31, 0.52, 0.67], [-0.9, 0.44, 1.3], [2.2, -1.7, 0.05]], dtype=torch.float64)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
