@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.errors import NumericalError
@@ -17,6 +18,7 @@ from simulations.stepping import Stepper, Stepping, stepper_for
 
 __all__ = ["BlockSimulator"]
 
+LARGEST_CALL = 1_000_000_000  # components times steps in one call of a kernel, some tenths of a second
 LARGEST_GROUP = 65_536  # numbers in a group of initial states, which is small where a state is large
 LARGEST_SAMPLE = 40_000  # entries of Jacobians
 MOST_SHOWN = 8
@@ -119,15 +121,28 @@ class BlockSimulator:
         shape = (self.process.dimension, len(indices), len(paths))
         computed = frames if frames is not None and self.device.type == "cpu" else start.new_empty(shape)
         steps = saved[indices.start : indices.stop]
-        if self.stepper.advance(start, computed, steps, paths.start, first_step):
-            self._report(start, computed, steps, first_step, paths.start)
+        self._advance(start, computed, steps, paths.start, first_step)
         if frames is None:
             return computed.cpu()
         return frames if frames is computed else frames.copy_(computed)
 
-    def _report(
-        self, start: Tensor, frames: Tensor, steps: np.ndarray[tuple[int], np.dtype[np.int64]], first: int, path: int
+    def _advance(
+        self, start: Tensor, frames: Tensor, steps: NDArray[np.int64], first_path: int, first_step: int
     ) -> None:
+        """Fill frames in calls that are short enough for a signal to be heard in between."""
+        most = max(1, LARGEST_CALL // max(1, start.numel()))
+        state, at, done = start, first_step, 0
+        while done < len(steps):
+            reached = int(np.searchsorted(steps, at + most, side="right"))
+            if reached > done:
+                part, saved = frames[:, done:reached], steps[done:reached]
+            else:
+                part, saved = frames.new_empty(len(start), 1, start.shape[1]), np.array([at + most])
+            if self.stepper.advance(state, part, saved, first_path, at):
+                self._report(state, part, saved, at, first_path)
+            state, at, done = part[:, -1].contiguous(), int(saved[-1]), reached
+
+    def _report(self, start: Tensor, frames: Tensor, steps: NDArray[np.int64], first: int, path: int) -> None:
         """Raise the error that says where a path diverged and what to do."""
         finite = torch.isfinite(frames).all(0)
         frame = int((~finite.all(-1)).nonzero()[0])

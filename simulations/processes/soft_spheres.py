@@ -4,9 +4,9 @@ r"""Soft spheres in a moving anharmonic trap.
           + \frac{A}{N r^2} \sum_{j=1}^N (x_i - x_j)\,e^{-|x_i - x_j|^2 / 2 r^2}\,dt + \sqrt{2 D}\,dW_i, \qquad
           \beta(t) = a\,(\cos \pi \omega t, \sin \pi \omega t)
 
-The trap is quartic with radius :math:`R = r \sqrt{\gamma N}`, so that its area grows with that of the particles. With
-the trap at rest, :math:`a = 0`, the stationary law is the Boltzmann law, and
-:math:`\langle \sum_i x_i \cdot F_i \rangle = -2 N D`.
+The trap is quartic and wider for more particles, :math:`R = r \sqrt{\gamma N}`: in a trap at rest, :math:`a = 0`, one
+alone would spread to :math:`\langle |x|^2 \rangle = R / \sqrt\pi`. There the stationary law of all is Boltzmann's, and
+:math:`\langle \sum_i x_i \cdot F_i \rangle = -2 N D` (derived).
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ class SoftSpheres(Process):
         particles: Number :math:`N` of particles.
         repulsion: Strength :math:`A` of the repulsion, [length^2 / time].
         range: Width :math:`r` of the Gaussian repulsion, [length].
-        area_ratio: :math:`\gamma`, squared radius of the trap in units of :math:`N r^2`.
+        area_ratio: :math:`\gamma`, the width :math:`R^2` of the trap in units of :math:`N r^2`.
         diffusivity: :math:`D`, [length^2 / time].
         amplitude: Radius :math:`a` of the circle of the trap, [length].
         frequency: :math:`\omega`, half a turn of the trap in a time :math:`1 / \omega`, [1 / time].

@@ -73,6 +73,14 @@ def test_a_longer_and_larger_run_begins_with_the_shorter_and_smaller_one(name: s
         assert torch.equal(states(process, paths=paths), plain[:, :paths]), f"{paths} paths"
 
 
+@pytest.mark.parametrize("largest", [1, 5000, 30_000, 10**6])
+def test_long_calls_are_cut_without_a_trace(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+    swimmer, saving = PROCESSES["swimmer"], {"save_times": (0.02, 0.5, 0.52, 2.4)}
+    whole = states(swimmer, **saving)
+    monkeypatch.setattr("simulations.block.LARGEST_CALL", largest)
+    assert torch.equal(states(swimmer, **saving), whole)
+
+
 def test_seeds_give_different_paths_and_the_same_seed_the_same() -> None:
     swimmer = PROCESSES["swimmer"]
     assert torch.equal(states(swimmer), states(swimmer))
