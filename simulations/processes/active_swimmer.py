@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from physcore.known_moment import KnownMoment
 from physcore.law import Gaussian
 from physcore.process import Process, Variable
 
@@ -48,6 +49,16 @@ class ActiveSwimmer(Process):
         for name, value in self.parameters.items():
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"`{name}` must be positive and finite; got {value}.")
+
+    @property
+    def known_moments(self) -> tuple[KnownMoment, ...]:
+        r"""The mean square velocity, :math:`D + (1 - D) e^{-2 \gamma t}`; see ``Process.known_moments``."""
+
+        def expectation(time: Tensor) -> Tensor:
+            time = torch.as_tensor(time, dtype=torch.float64)
+            return self.temperature + (1 - self.temperature) * torch.exp(-2 * self.friction * time)
+
+        return (KnownMoment("square velocity", lambda state: state[..., 1].square(), expectation),)
 
     def drift(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift, shape of ``state``; see ``Process.drift``."""
