@@ -11,10 +11,10 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 from physcore.process import Process
+from physcore.stepping import Stepper, Stepping, stepper_for
 from physcore.streams import Streams
 from simulations.integrators.scheme import Scheme
 from simulations.simulation import PATHS_PER_GROUP, Simulation
-from simulations.stepping import Stepper, Stepping, stepper_for
 
 __all__ = ["BlockSimulator"]
 
@@ -61,11 +61,13 @@ class BlockSimulator:
     @functools.cached_property
     def stepper(self) -> Stepper:
         """What takes the blocks through time."""
+        dt = self.simulation.dt
         stepper = stepper_for(
             Stepping(
-                process=self.process,
-                scheme=self.scheme,
-                dt=self.simulation.dt,
+                step=lambda state, time, normals: self.scheme.step(self.process, state, time, dt, normals),
+                components=self.process.dimension,
+                normals=self.scheme.normals(self.process),
+                dt=dt,
                 start=self.simulation.start,
                 dtype=self.dtype,
                 three_point=self.simulation.noise == "three-point",

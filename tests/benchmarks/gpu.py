@@ -14,9 +14,9 @@ import torch
 from alternating_runs import Row, options, table, write
 from swimmer_peers import DT, moments
 
+from physcore.stepping import Stepping, stepper_for
 from physcore.streams import Streams
 from simulations import ActiveSwimmer, EulerMaruyama, simulate
-from simulations.stepping import Stepping, stepper_for
 
 STEPS = 5000
 # Largest difference to the CPU, in units of a typical state: the same draws, but sums and products fused otherwise.
@@ -66,8 +66,9 @@ def kernel(paths: int, rounds: int) -> list[Row]:
     """Time the kernel alone, states on the device from beginning to end."""
     device = torch.device("cuda")
     work = Stepping(
-        process=ActiveSwimmer(),
-        scheme=EulerMaruyama(),
+        step=lambda state, time, normals: EulerMaruyama().step(ActiveSwimmer(), state, time, DT, normals),
+        components=2,
+        normals=1,
         dt=DT,
         start=0.0,
         dtype=torch.float32,

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from physcore import Process
+from physcore.stepping import Stepping
+from physcore.stepping.choice import LARGEST_FUSED_STATE
+from physcore.stepping.eager import Eager
+from physcore.stepping.fused_cpu import FusedCpu
+from physcore.stepping.kernel_source import traced_step
 from physcore.streams import Streams
 from simulations import Duffing, OrnsteinUhlenbeck, Scheme
 from simulations.integrators import EulerMaruyama
-from simulations.stepping import Stepping
-from simulations.stepping.choice import LARGEST_FUSED_STATE
-from simulations.stepping.eager import Eager
-from simulations.stepping.fused_cpu import FusedCpu
-from simulations.stepping.kernel_source import traced_step
 
 PATHS, SAVED = 70, np.array([0, 1, 5])
 LINEAR = OrnsteinUhlenbeck.rotating_trap(rotation=2.0)
@@ -20,8 +20,9 @@ LINEAR = OrnsteinUhlenbeck.rotating_trap(rotation=2.0)
 
 def check(process: Process, scheme: Scheme, three_point: bool = False) -> None:
     work = Stepping(
-        process=process,
-        scheme=scheme,
+        step=lambda state, time, normals: scheme.step(process, state, time, 1e-3, normals),
+        components=process.dimension,
+        normals=scheme.normals(process),
         dt=1e-3,
         start=0.7,
         dtype=torch.float64,
@@ -31,7 +32,7 @@ def check(process: Process, scheme: Scheme, three_point: bool = False) -> None:
     )
     start = process.sample_initial(PATHS, torch.Generator().manual_seed(4)).double().T.contiguous()
     fused, eager = (start.new_empty(len(start), len(SAVED), PATHS) for _ in range(2))
-    step = traced_step(process, scheme, work.dt, work.start)
+    step = traced_step(work)
     assert FusedCpu(work, step).advance(start, fused, SAVED, 9, 0) == 0
     assert Eager(work, "for comparison").advance(start, eager, SAVED, 9, 0) == 0
     torch.testing.assert_close(fused[:, 1:], eager[:, 1:], rtol=1e-6, atol=1e-6)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.fusion import compiled
-from simulations.stepping.kernel_source import LANES_OF_SMALL_STATES, FusedStep
-from simulations.stepping.stepper import Stepper, Stepping
+from physcore.stepping.kernel_source import LANES_OF_SMALL_STATES, FusedStep
+from physcore.stepping.stepper import Stepper, Stepping
 
 __all__ = ["FusedCpu"]
 

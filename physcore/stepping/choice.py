@@ -1,15 +1,15 @@
-"""Choosing the way in which a process is stepped."""
+"""Choosing the way in which paths are stepped."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from physcore.fusion import CompilerMissing, TooLarge, Untraceable
-from simulations.stepping.eager import Eager
-from simulations.stepping.fused_cpu import FusedCpu
-from simulations.stepping.fused_cuda import FusedCuda
-from simulations.stepping.kernel_source import traced_step
-from simulations.stepping.stepper import Stepper, Stepping
+from physcore.stepping.eager import Eager
+from physcore.stepping.fused_cpu import FusedCpu
+from physcore.stepping.fused_cuda import FusedCuda
+from physcore.stepping.kernel_source import traced_step
+from physcore.stepping.stepper import Stepper, Stepping
 
 __all__ = ["stepper_for"]
 
@@ -26,12 +26,12 @@ def stepper_for(stepping: Stepping, states: Tensor) -> Stepper:
         stepping: What is stepped and how.
         states: Some initial states, shape ``(component, path)``, on which the kernel is held against torch.
     """
-    if stepping.process.dimension > LARGEST_FUSED_STATE:
-        return Eager(stepping, f"{stepping.process.dimension} components")
+    if stepping.components > LARGEST_FUSED_STATE:
+        return Eager(stepping, f"{stepping.components} components")
     if stepping.device.type not in ("cpu", "cuda"):
         return Eager(stepping, f"device {stepping.device.type}")
     try:
-        step = traced_step(stepping.process, stepping.scheme, stepping.dt, stepping.start)
+        step = traced_step(stepping)
         fused = (FusedCpu if stepping.device.type == "cpu" else FusedCuda)(stepping, step)
     except (Untraceable, TooLarge, CompilerMissing) as reason:
         return Eager(stepping, str(reason))

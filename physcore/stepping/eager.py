@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.fusion import CompilerMissing, compiled
+from physcore.stepping.kernel_source import normals_source
+from physcore.stepping.stepper import Stepper, Stepping
 from physcore.streams import Streams
-from simulations.stepping.kernel_source import normals_source
-from simulations.stepping.stepper import Stepper, Stepping
 
 __all__ = ["Eager"]
 
@@ -30,7 +30,7 @@ class Eager(Stepper):
     def __init__(self, stepping: Stepping, reason: str) -> None:
         self.stepping = stepping
         self.way = f"torch, step by step ({reason})"
-        self._count = stepping.scheme.normals(stepping.process)
+        self._count = stepping.normals
         self._normals = _source_of_normals(stepping.streams, self._count, stepping.three_point)
 
     def advance(self, start: Tensor, frames: Tensor, saved: NDArray[np.int64], first_path: int, first_step: int) -> int:
@@ -44,7 +44,7 @@ class Eager(Stepper):
         for frame, wanted in enumerate(saved):
             while place < wanted:
                 step, normals = next(steps)
-                state = stepping.scheme.step(stepping.process, state, stepping.time(step), stepping.dt, normals)
+                state = stepping.step(state, stepping.time(step), normals)
                 place = step + 1
             frames[:, frame] = state.T
             failures += (~torch.isfinite(state)).sum()

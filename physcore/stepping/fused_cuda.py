@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.fusion import CompilerMissing
-from simulations.stepping.kernel_source import FusedStep
-from simulations.stepping.stepper import Stepper, Stepping
+from physcore.stepping.kernel_source import FusedStep
+from physcore.stepping.stepper import Stepper, Stepping
 
 __all__ = ["FusedCuda"]
 

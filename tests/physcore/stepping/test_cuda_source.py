@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from physcore import Process
+from physcore.stepping import Stepping
+from physcore.stepping.fused_cpu import FusedCpu
+from physcore.stepping.fused_cuda import FusedCuda
+from physcore.stepping.kernel_source import FusedStep, traced_step
 from physcore.streams import Streams
 from simulations import ActiveSwimmer, EulerMaruyama, OrnsteinUhlenbeck
-from simulations.stepping import Stepping
-from simulations.stepping.fused_cpu import FusedCpu
-from simulations.stepping.fused_cuda import FusedCuda
-from simulations.stepping.kernel_source import FusedStep, traced_step
 
 AS_CPP = """
 #include <cmath>
@@ -58,8 +58,9 @@ PROCESSES: dict[str, Process] = {"swimmer": ActiveSwimmer(), "three": trap(3), "
 
 def stepping(process: Process, dtype: torch.dtype, device: str = "cpu", three_point: bool = False) -> Stepping:
     return Stepping(
-        process=process,
-        scheme=EulerMaruyama(),
+        step=lambda state, time, normals: EulerMaruyama().step(process, state, time, 0.01, normals),
+        components=process.dimension,
+        normals=process.noises,
         dt=0.01,
         start=0.5,
         dtype=dtype,
@@ -69,8 +70,8 @@ def stepping(process: Process, dtype: torch.dtype, device: str = "cpu", three_po
     )
 
 
-def start(process: Process, dtype: torch.dtype, paths: int) -> Tensor:
-    return torch.linspace(-1, 1, process.dimension * paths, dtype=dtype).reshape(process.dimension, paths)
+def start(components: int, dtype: torch.dtype, paths: int) -> Tensor:
+    return torch.linspace(-1, 1, components * paths, dtype=dtype).reshape(components, paths)
 
 
 def emulated(folder: Path, work: Stepping, step: FusedStep, saved: list[int], first_path: int, paths: int) -> Tensor:
@@ -81,7 +82,7 @@ def emulated(folder: Path, work: Stepping, step: FusedStep, saved: list[int], fi
     command = ["c++", "-O1", "-ffp-contract=off", "-w", "-fPIC", "-shared", "kernel.cpp", "-o", "kernel.so"]
     subprocess.run(command, cwd=folder, check=True, timeout=120)
     begin, frames = (
-        start(work.process, work.dtype, paths),
+        start(work.components, work.dtype, paths),
         torch.empty(step.components, len(saved), paths, dtype=work.dtype),
     )
     key = np.array([work.streams.key], np.uint64).view(np.int64)
@@ -111,9 +112,9 @@ def test_the_cuda_source_takes_the_steps_of_the_c_source(
         pytest.skip("one case of many normals is enough")
     process, paths, saved = PROCESSES[name], 10, [255, 256, 259, 600]
     work = stepping(process, dtype, three_point=three_point)
-    step = traced_step(process, work.scheme, work.dt, work.start)
+    step = traced_step(work)
     expected = torch.empty(step.components, len(saved), paths, dtype=dtype)
-    FusedCpu(work, step).advance(start(process, dtype, paths), expected, np.array(saved), 2**33, saved[0])
+    FusedCpu(work, step).advance(start(process.dimension, dtype, paths), expected, np.array(saved), 2**33, saved[0])
     found = emulated(tmp_path, work, step, saved, 2**33, paths)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert (found[:, -1] - found[:, 0]).abs().max() > 0.1
@@ -125,8 +126,11 @@ def test_the_cuda_source_takes_the_steps_of_the_c_source(
 def test_a_gpu_takes_the_steps_of_the_cpu(name: str, dtype: torch.dtype) -> None:
     process, paths, saved = PROCESSES[name], 1000, [255, 256, 259, 600]
     work = stepping(process, dtype)
-    step = traced_step(process, work.scheme, work.dt, work.start)
-    begin, expected = start(process, dtype, paths), torch.empty(step.components, len(saved), paths, dtype=dtype)
+    step = traced_step(work)
+    begin, expected = (
+        start(process.dimension, dtype, paths),
+        torch.empty(step.components, len(saved), paths, dtype=dtype),
+    )
     FusedCpu(work, step).advance(begin, expected, np.array(saved), 2**33, saved[0])
     found = expected.new_empty(expected.shape).cuda()
     gpu = FusedCuda(stepping(process, dtype, "cuda"), step)

@@ -2,17 +2,19 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from physcore.process import Process
 from physcore.streams import Streams
-from simulations.integrators.scheme import Scheme
 
 __all__ = ["Stepper", "Stepping"]
+
+
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,8 +22,10 @@ class Stepping:
     """What is stepped and how.
 
     Arguments:
-        process: The process.
-        scheme: Integration scheme.
+        step: One step: from states ``(path, component)``, their time ``()`` in float64 and normals ``(path, normal)``
+            to the states a time ``dt`` later; pure, and the same for every path by itself.
+        components: Number of components of a state.
+        normals: How many standard normals a path takes in a step.
         dt: Step, [time].
         start: Time of step 0, [time].
         dtype: Precision of the states.
@@ -30,8 +34,9 @@ class Stepping:
         device: Where the steps are computed.
     """
 
-    process: Process
-    scheme: Scheme
+    step: Step
+    components: int
+    normals: int
     dt: float
     start: float
     dtype: torch.dtype

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from physcore import Process, Variable
+from physcore.stepping import Stepping, stepper_for
+from physcore.stepping.eager import Eager
+from physcore.stepping.fused_cpu import FusedCpu
 from physcore.streams import Streams
 from simulations import ActiveSwimmer, EulerMaruyama, OrnsteinUhlenbeck, simulate
-from simulations.stepping import Stepping, stepper_for
-from simulations.stepping.eager import Eager
-from simulations.stepping.fused_cpu import FusedCpu
 
 PATHS, FIRST_PATH = 150, 1000
 
@@ -38,8 +38,9 @@ class Driven(Process):
 
 def stepping(process: Process, dtype: torch.dtype = torch.float64, three_point: bool = False) -> Stepping:
     return Stepping(
-        process=process,
-        scheme=EulerMaruyama(),
+        step=lambda state, time, normals: EulerMaruyama().step(process, state, time, 0.01, normals),
+        components=process.dimension,
+        normals=process.noises,
         dt=0.01,
         start=0.5,
         dtype=dtype,
@@ -50,7 +51,7 @@ def stepping(process: Process, dtype: torch.dtype = torch.float64, three_point: 
 
 
 def frames(way: Callable[[Stepping], Any], work: Stepping, first: int = 0, last: int = 300) -> Tensor:
-    d, saved = work.process.dimension, np.array([first, first + 1, first + 7, last])
+    d, saved = work.components, np.array([first, first + 1, first + 7, last])
     start = torch.linspace(-1, 1, d * PATHS, dtype=work.dtype).reshape(d, PATHS)
     result = torch.full((d, 4, PATHS), torch.nan, dtype=work.dtype)
     assert way(work).advance(start, result, saved, FIRST_PATH, first) == 0
@@ -59,7 +60,7 @@ def frames(way: Callable[[Stepping], Any], work: Stepping, first: int = 0, last:
 
 
 def fused(work: Stepping) -> FusedCpu:
-    start = work.process.sample_initial(64, torch.Generator().manual_seed(0)).T.to(work.dtype)
+    start = torch.randn(work.components, 64, generator=torch.Generator().manual_seed(0), dtype=work.dtype)
     stepper = stepper_for(work, start)
     assert isinstance(stepper, FusedCpu), stepper.way
     return stepper
@@ -85,9 +86,9 @@ def test_both_ways_take_the_same_steps(dimension: int, noises: int, three_point:
 @pytest.mark.parametrize("first", [1, 2, 255, 256, 257, 300, 2**40 + 11])
 def test_both_ways_agree_from_any_step_on(first: int) -> None:
     for size in ((2, 1), (2, 2), (3, 3)):
+        if first > 2**40 and size != (2, 2):
+            continue  # the noise grows with time
         work = stepping(OrnsteinUhlenbeck.rotating_trap() if size == (2, 2) else Driven(*size))
-        if first > 2**40 and isinstance(work.process, Driven):
-            continue  # its noise grows with time
         torch.testing.assert_close(
             frames(fused, work, first, first + 20), frames(eager, work, first, first + 20), rtol=1e-4, atol=1e-4
         )
@@ -170,7 +171,7 @@ def test_without_a_compiler_torch_steps_and_the_numbers_are_the_same(monkeypatch
     fast = simulate(ActiveSwimmer(friction=0.7), **settings)
     monkeypatch.setenv("CC", "false")
     # A source of its own, which no cache holds.
-    monkeypatch.setattr("simulations.stepping.kernel_source.LANES_OF_SMALL_STATES", 96)
+    monkeypatch.setattr("physcore.stepping.kernel_source.LANES_OF_SMALL_STATES", 96)
     slow = simulate(ActiveSwimmer(friction=0.7), **settings)
     np.testing.assert_allclose(fast["v"], slow["v"], atol=2e-5)
     np.testing.assert_allclose(fast["x"], slow["x"], atol=2e-5)

@@ -8,9 +8,8 @@ import torch
 
 import physcore.streams
 from physcore.fusion import Program, TooLarge, c_function, mathematics, trace
-from physcore.process import Process
+from physcore.stepping.stepper import Stepping
 from physcore.streams import NORMALS_PER_STREAM
-from simulations.integrators.scheme import Scheme
 
 __all__ = ["FusedStep", "normals_source", "traced_step"]
 
@@ -21,7 +20,7 @@ LARGEST_KERNEL = 5000  # operations; a compiler's time grows with their square, 
 
 @dataclasses.dataclass(frozen=True)
 class FusedStep:
-    """One step of a scheme on a process, traced.
+    """One step, traced.
 
     Arguments:
         program: From ``x`` (state), ``t`` (time) and ``z`` (normals) to the next state.
@@ -65,27 +64,26 @@ class FusedStep:
         return "\n\n".join(parts), function.constants
 
 
-def traced_step(process: Process, scheme: Scheme, dt: float, start: float) -> FusedStep:
-    """Trace one step of a scheme on a process.
+def traced_step(stepping: Stepping) -> FusedStep:
+    """Trace one step.
 
     Raises:
         Untraceable: If the step is not pointwise.
         TooLarge: If it has too many operations for a fused kernel.
     """
-    normals = scheme.normals(process)
     # An ordinary state: a drift that looks at values does not get far with zeros or ones.
-    state = torch.linspace(0.31, 0.67, process.dimension, dtype=torch.float64).unsqueeze(0)
+    state = torch.linspace(0.31, 0.67, stepping.components, dtype=torch.float64).unsqueeze(0)
     inputs = {
         "x": state,
-        "t": torch.tensor(start, dtype=torch.float64),
-        "z": torch.linspace(-0.7, 0.5, normals, dtype=torch.float64).unsqueeze(0),
+        "t": torch.tensor(stepping.start, dtype=torch.float64),
+        "z": torch.linspace(-0.7, 0.5, stepping.normals, dtype=torch.float64).unsqueeze(0),
     }
-    program = trace(lambda x, t, z: scheme.step(process, x, t, dt, z), inputs)
+    program = trace(stepping.step, inputs)
     if len(program.needed()) > LARGEST_KERNEL:
         raise TooLarge(f"{len(program.needed())} operations on one state")
-    if len(program.outputs) != process.dimension:
+    if len(program.outputs) != stepping.components:
         raise ValueError(f"a step must return the shape of the state; got {len(program.outputs)} numbers.")
-    return FusedStep(program, process.dimension, normals)
+    return FusedStep(program, stepping.components, stepping.normals)
 
 
 def normals_source(normals: int, three_point: bool) -> str:
