@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from physcore.streams import Streams
 from simulations.integrators.scheme import Scheme
 from simulations.simulation import PATHS_PER_GROUP, Simulation
 
-__all__ = ["BlockSimulator"]
+__all__ = ["BlockSimulator", "empty"]
 
 LARGEST_CALL = 1_000_000_000  # components times steps in one call of a kernel, some tenths of a second
 LARGEST_GROUP = 65_536  # numbers in a group of initial states, which is small where a state is large
@@ -121,7 +122,10 @@ class BlockSimulator:
         first_step = 0 if before is None else int(saved[indices.start - 1])
         start = self.initial(block) if before is None else before.to(self.device).contiguous()
         shape = (self.process.dimension, len(indices), len(paths))
-        computed = frames if frames is not None and self.device.type == "cpu" else start.new_empty(shape)
+        on_cpu = self.device.type == "cpu"
+        if frames is None and on_cpu:
+            frames = empty(shape, self.dtype)
+        computed = frames if frames is not None and on_cpu else start.new_empty(shape)
         steps = saved[indices.start : indices.stop]
         self._advance(start, computed, steps, paths.start, first_step)
         if frames is None:
@@ -171,6 +175,11 @@ class BlockSimulator:
         rates = self.process.jacobian(near, time).abs().sum(-1).amax(-1)
         stiffness = float(torch.quantile(rates.double(), 0.99))
         return f"try dt <= {0.2 / stiffness:.1g}" if stiffness * self.simulation.dt > 0.5 else "check the drift"
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return a tensor on the CPU with nothing in it; numpy asks for huge pages, which are sooner there than torch's."""
+    return torch.from_numpy(np.empty(shape, np.float32 if dtype == torch.float32 else np.float64))
 
 
 def _shown(state: Tensor) -> str:

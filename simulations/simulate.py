@@ -15,7 +15,7 @@ from physcore.stopping import NEVER, StopRequest
 from physcore.storage.run import RunFolder
 from physcore.streams import random_seed, validated_seed
 from physcore.trajectory import trajectory_dataset
-from simulations.block import BlockSimulator
+from simulations.block import BlockSimulator, empty
 from simulations.recording import attributes, progress, recorded
 from simulations.simulation import Simulation
 
@@ -103,7 +103,7 @@ def _simulate_in_memory(simulator: BlockSimulator, communicator: Communicator) -
     settings = simulator.simulation
     mine = list(communicator.share(settings.blocks))
     # Where ranks share the work each fills its own blocks and gets the others' afterwards.
-    states = torch.empty(simulator.process.dimension, settings.frames, settings.paths, dtype=simulator.dtype)
+    states = empty((simulator.process.dimension, settings.frames, settings.paths), simulator.dtype)
     for block in progress(mine, communicator):
         span, before = settings.block_paths(block), None
         for segment in range(settings.segments):

@@ -15,6 +15,7 @@ __all__ = ["FusedStep", "normals_source", "traced_step"]
 
 # Few components keep more lanes in cache at once, which hides the latency of a step.
 LANES_OF_SMALL_STATES, LANES_OF_LARGE_STATES, SMALL_STATE = 128, 32, 16
+SHORT_STEP = 40  # operations; so short a step is worth keeping a lane in registers for several of them
 LARGEST_KERNEL = 5000  # operations; a compiler's time grows with their square, to some 5 s here
 
 
@@ -49,7 +50,8 @@ class FusedStep:
         function = c_function(
             self.program, {**states, **normals, "t[0]": "t"}, frozenset({"t[0]"}), list(states.values()), single
         )
-        definitions = _definitions(self.components, self.normals, function.coefficient_count, lanes, single)
+        turns = 4 if len(self.program.needed()) <= SHORT_STEP else 1
+        definitions = _definitions(self.components, self.normals, function.coefficient_count, lanes, turns, single)
         parts = [
             definitions,
             _random_streams(),
@@ -89,7 +91,7 @@ def traced_step(stepping: Stepping) -> FusedStep:
 def normals_source(normals: int, three_point: bool) -> str:
     """Return the source of a kernel that writes the normals of steps that torch computes."""
     parts = [
-        _definitions(1, normals, 0, LANES_OF_SMALL_STATES, True),
+        _definitions(1, normals, 0, LANES_OF_SMALL_STATES, 1, True),
         _random_streams(),
         f"#define pair_of_normals {'three_point_pair' if three_point else 'gaussian_pair'}",
         _local("draw_lanes.h"),
@@ -98,8 +100,9 @@ def normals_source(normals: int, three_point: bool) -> str:
     return "\n\n".join(parts)
 
 
-def _definitions(components: int, normals: int, coefficients: int, lanes: int, single: bool) -> str:
+def _definitions(components: int, normals: int, coefficients: int, lanes: int, turns: int, single: bool) -> str:
     lines = {"COMPONENTS": components, "NORMALS": normals, "COEFFICIENTS": coefficients, "LANES": lanes}
+    lines["TURNS"] = turns
     return "\n".join(
         [
             *(f"#define {name} {value}" for name, value in lines.items()),

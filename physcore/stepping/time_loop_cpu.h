@@ -3,6 +3,7 @@
    The generated source before it defines
      COMPONENTS, NORMALS, COEFFICIENTS   numbers of components, normals and time-dependent coefficients
      LANES, real, pair_of_normals        paths side by side, precision of the states, kind of noise
+     TURNS                               drawings, 1 or 4, whose steps a lane takes before the next lane has its turn
      coefficients(t, k, u)               what depends on time alone, in double
      step(c, u, z, tail, apart, x)       one step of one path, in place; z and x have the stride LANES, tail `apart`
    Step n goes from t0 + n dt to t0 + (n + 1) dt. */
@@ -18,6 +19,20 @@ INLINE int64_t store(const real *restrict x, real *restrict target, int64_t widt
     return wrong;
 }
 
+/* Draw for as many steps of one lane as a drawing serves and take them, all in registers. */
+INLINE void turn_of_lane(
+    const real *restrict c, const real *restrict u, uint32_t state[4][LANES], int l, real *restrict x)
+{
+    float drawn[PERIOD * TAIL + 2];
+    for (int j = 0; j < PERIOD * TAIL; j += 2) {
+        uint32_t a, b;
+        draw_pair(state, l, &a, &b);
+        pair_of_normals(a, b, &drawn[j], &drawn[j + 1]);
+    }
+    for (int i = 0; i < PERIOD; i++)
+        step(c, u + i * (COEFFICIENTS + 1), drawn, drawn + i * TAIL, 1, x);
+}
+
 /* Advance the paths first .. last - 1 of a block to the steps `saved` and store them there. `start` has shape
    (COMPONENTS, paths); component i at frame j goes to frames[i * component_stride + j * frame_stride + path].
    Lanes beyond the last path are computed and not stored. Return how many stored numbers are not finite. */
@@ -29,7 +44,7 @@ int64_t advance_paths(
     int64_t failures = 0;
     for (int64_t group = first; group < last; group += LANES) {
         ALIGNED real x[COMPONENTS][LANES];
-        real u[PERIOD][COEFFICIENTS + 1];
+        real u[4 * PERIOD][COEFFICIENTS + 1];
         ALIGNED float z[2 * NORMALS + 2][LANES];
         ALIGNED uint32_t state[STREAMS + 1][4][LANES];
         uint32_t stream[STREAMS + 1][LANES];
@@ -54,19 +69,20 @@ int64_t advance_paths(
                 while (n < end) {
                     const int odd = TAIL % 2 && n % 2;
                     if (FEW_NORMALS && !odd && n + PERIOD <= end) {
-                        for (int i = 0; i < PERIOD; i++)
+                        const int turns = n + TURNS * PERIOD <= end ? TURNS : 1;
+                        for (int i = 0; i < turns * PERIOD; i++)
                             coefficients(t0 + (double)(n + i) * dt, k, u[i]);
-                        for (int l = 0; l < LANES; l++) {
-                            float drawn[PERIOD * TAIL + 2];
-                            for (int j = 0; j < PERIOD * TAIL; j += 2) {
-                                uint32_t a, b;
-                                draw_pair(state[0], l, &a, &b);
-                                pair_of_normals(a, b, &drawn[j], &drawn[j + 1]);
+                        if (turns == 1)
+                            for (int l = 0; l < LANES; l++)
+                                turn_of_lane(c, u[0], state[0], l, &x[0][l]);
+                        else
+                            for (int l = 0; l < LANES; l++) {
+                                turn_of_lane(c, u[0], state[0], l, &x[0][l]);
+                                turn_of_lane(c, u[PERIOD], state[0], l, &x[0][l]);
+                                turn_of_lane(c, u[2 * PERIOD], state[0], l, &x[0][l]);
+                                turn_of_lane(c, u[3 * PERIOD], state[0], l, &x[0][l]);
                             }
-                            for (int i = 0; i < PERIOD; i++)
-                                step(c, u[i], drawn, drawn + i * TAIL, 1, &x[0][l]);
-                        }
-                        n += PERIOD;
+                        n += turns * PERIOD;
                         continue;
                     }
                     for (int s = 0; s < STREAMS - 1; s++)

@@ -32,7 +32,8 @@ def against_peers(paths: int, duration: float, slow_duration: float, rounds: int
         ("C by hand", by_c, (paths, duration)),
         ("torchsde", by_torchsde, (paths, slow_duration, False)),
         ("torchsde, plain Brownian motion", by_torchsde, (paths, slow_duration, True)),
-        ("diffrax", by_diffrax, (paths, slow_duration)),
+        ("diffrax, vmap over paths", by_diffrax, (paths, slow_duration, True)),
+        ("diffrax, paths in one state", by_diffrax, (paths, slow_duration, False)),
     ]
     contestants = [
         Contestant(

@@ -105,8 +105,12 @@ def by_torchsde(paths: int, duration: float, plain: bool) -> Run:
     return run
 
 
-def by_diffrax(paths: int, duration: float) -> Run:
-    """Simulate with diffrax's ``Euler`` on an ``UnsafeBrownianPath``, all paths in one compiled solve."""
+def by_diffrax(paths: int, duration: float, mapped: bool) -> Run:
+    """Simulate with diffrax's ``Euler`` on an ``UnsafeBrownianPath``.
+
+    All paths are one large state of one compiled solve, or, as its documentation does it, each is a solve of its own
+    and ``vmap`` puts them side by side.
+    """
     import diffrax
     import jax
     import jax.numpy as jnp
@@ -122,28 +126,33 @@ def by_diffrax(paths: int, duration: float) -> Run:
     def noise(t: Any, y: Any, _: Any) -> Any:
         return lineax.FunctionLinearOperator(
             lambda increment: (jnp.zeros_like(increment), amplitude * increment),
-            jax.ShapeDtypeStruct((paths,), jnp.float32),
+            jax.ShapeDtypeStruct(shape, jnp.float32),
         )
 
-    @jax.jit
-    def solve(key: Any) -> Any:
+    shape = () if mapped else (paths,)
+
+    def one(key: Any) -> Any:
         initial, motion = jax.random.split(key)
-        path = diffrax.UnsafeBrownianPath(shape=(paths,), key=motion)
+        path = diffrax.UnsafeBrownianPath(shape=shape, key=motion)
         return diffrax.diffeqsolve(
             diffrax.MultiTerm(diffrax.ODETerm(drift), diffrax.ControlTerm(noise, path)),
             diffrax.Euler(),
             t0=0.0,
             t1=duration,
             dt0=DT,
-            y0=tuple(jax.random.normal(initial, (2, paths))),
+            y0=tuple(jax.random.normal(initial, (2, *shape))),
             saveat=diffrax.SaveAt(t0=True, steps=SAVE_EVERY),
             max_steps=steps + 1,
             adjoint=diffrax.ForwardMode(),
         )
 
+    solve = jax.jit(jax.vmap(one) if mapped else one)
+    key = jax.random.key(7)
+
     def run() -> Any:
-        solution = jax.block_until_ready(solve(jax.random.key(7)))
-        return tuple(np.asarray(component)[: steps // SAVE_EVERY + 1] for component in solution.ys)
+        solution = jax.block_until_ready(solve(jax.random.split(key, paths) if mapped else key))
+        columns = (np.asarray(component) for component in solution.ys)
+        return tuple((column.T if mapped else column)[: steps // SAVE_EVERY + 1] for column in columns)
 
     return run
 
