@@ -19,6 +19,7 @@ __all__ = ["Communicator", "SerialCommunicator", "world"]
 LAUNCHER_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
 
 SECONDS_BETWEEN_LOOKS = 0.002
+SUMMED = (np.float32, np.float64, np.int32, np.int64)
 
 
 class Communicator(abc.ABC):
@@ -42,7 +43,7 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def sum_in_place(self, buffer: NDArray[Any]) -> None:
-        """Replace a contiguous float32 or float64 array by its sum over the ranks."""
+        """Replace a contiguous array, float or integer of 32 or 64 bits, by its sum over the ranks."""
 
     def share(self, items: int) -> Iterator[int]:
         """Yield this rank's part of ``range(items)``: every size-th item from its rank on."""
@@ -108,8 +109,8 @@ class MPICommunicator(Communicator):
 
     def sum_in_place(self, buffer: NDArray[Any]) -> None:
         """Replace the array by its sum over the ranks."""
-        if not buffer.flags.c_contiguous or buffer.dtype not in (np.float32, np.float64):
-            raise TypeError(f"`buffer` must be a contiguous float32 or float64 array; got {buffer.dtype}.")
+        if not buffer.flags.c_contiguous or buffer.dtype not in SUMMED:
+            raise TypeError(f"`buffer` must be a contiguous array of 32 or 64 bits; got {buffer.dtype}.")
         from mpi4py import MPI
 
         self._mpi.Allreduce(MPI.IN_PLACE, buffer)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 __all__ = ["Gaussian"]
 
+FEW = 8
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gaussian:
@@ -90,5 +92,10 @@ class Gaussian:
         white = torch.randn(
             paths, self.mean.shape[0], generator=generator, dtype=self.mean.dtype, device=self.mean.device
         )
-        points: Tensor = self.mean + white @ self.factor.mT
+        if self.mean.shape[0] > FEW:
+            return self.mean + white @ self.factor.mT
+        # For a few components a matrix product costs more in the waking of its threads than in its work.
+        points = self.mean.expand(paths, -1)
+        for column, axis in zip(self.factor.T, white.T, strict=True):
+            points = torch.addcmul(points, axis.unsqueeze(-1), column)
         return points

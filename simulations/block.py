@@ -20,6 +20,7 @@ from simulations.simulation import PATHS_PER_GROUP, Simulation
 __all__ = ["BlockSimulator", "empty"]
 
 LARGEST_CALL = 1_000_000_000  # components times steps in one call of a kernel, some tenths of a second
+PAGE_BYTES = 4096
 LARGEST_GROUP = 65_536  # numbers in a group of initial states, which is small where a state is large
 LARGEST_SAMPLE = 40_000  # entries of Jacobians
 MOST_SHOWN = 8
@@ -98,8 +99,12 @@ class BlockSimulator:
     def initial(self, block: int) -> Tensor:
         """Return the initial states of a block, shape ``(component, path)``."""
         paths, size = self.simulation.block_paths(block), self._group_size
-        groups = [self._initial_group(group) for group in range(paths.start // size, -(-paths.stop // size))]
-        return torch.cat(groups)[: len(paths)].T.to(self.device).contiguous()
+        states = np.empty((self.process.dimension, len(paths)), self.simulation.dtype)
+        # Numpy gathers them: the threads that torch wakes for it would still be looking for work while steps are taken.
+        for first in range(0, len(paths), size):
+            group = self._initial_group((paths.start + first) // size).numpy()
+            states[:, first : first + size] = group[: len(paths) - first].T
+        return torch.from_numpy(states).to(self.device)
 
     def segment(self, block: int, segment: int, before: Tensor | None, frames: Tensor | None = None) -> Tensor:
         """Compute the frames of one block over one segment.
@@ -178,8 +183,14 @@ class BlockSimulator:
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return a tensor on the CPU with nothing in it; numpy asks for huge pages, which are sooner there than torch's."""
-    return torch.from_numpy(np.empty(shape, np.float32 if dtype == torch.float32 else np.float64))
+    """Return a tensor on the CPU with nothing in it, its memory there already.
+
+    Numpy asks for huge pages, which are there sooner than torch's; each page is touched once, because threads that
+    meet new pages wait for each other.
+    """
+    array = np.empty(shape, np.float32 if dtype == torch.float32 else np.float64)
+    array.reshape(-1)[:: PAGE_BYTES // array.itemsize] = 0
+    return torch.from_numpy(array)
 
 
 def _shown(state: Tensor) -> str:

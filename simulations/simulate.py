@@ -17,9 +17,11 @@ from physcore.streams import random_seed, validated_seed
 from physcore.trajectory import trajectory_dataset
 from simulations.block import BlockSimulator, empty
 from simulations.recording import attributes, progress, recorded
-from simulations.simulation import Simulation
+from simulations.simulation import PATHS_PER_GROUP, Simulation
 
 __all__ = ["simulate"]
+
+LARGEST_BLOCK = 65_536
 
 
 def simulate(
@@ -34,7 +36,7 @@ def simulate(
     scheme: str = "euler-maruyama",
     noise: Literal["gaussian", "three-point"] = "gaussian",
     dtype: Literal["float32", "float64"] = "float32",
-    paths_per_block: int = 8192,
+    paths_per_block: int | None = None,
     frames_per_segment: int | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
@@ -55,7 +57,8 @@ def simulate(
         scheme: Registered name of the integration scheme.
         noise: Standard normals, or three-point variables where the weak order is all that is wanted.
         dtype: Precision of the states.
-        paths_per_block: Paths in a block, the unit of work, a multiple of 1024.
+        paths_per_block: Paths in a block, the unit of work, a multiple of 1024; when None 8192 for a run directory and
+            as many as suit in memory.
         frames_per_segment: Frames in one file of a block, as many as make some 16 MB when None.
         seed: Seed, 0 <= seed < 2^64; drawn and stored when None.
         out: Run directory to write; trajectories stay in memory when None. A directory that holds the same run,
@@ -72,6 +75,9 @@ def simulate(
         NumericalError: If a path diverges; step, time and path are named.
         Stopped: If a stop was requested; what is published stays, and the next call continues.
     """
+    communicator = communicator or SerialCommunicator()
+    if paths_per_block is None:
+        paths_per_block = Simulation.paths_per_block if out is not None else _block_in_memory(paths, communicator.size)
     settings = Simulation(
         paths=paths,
         duration=duration,
@@ -85,7 +91,6 @@ def simulate(
         paths_per_block=paths_per_block,
         frames_per_segment=frames_per_segment,
     ).sized(process.dimension)
-    communicator = communicator or SerialCommunicator()
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
     simulator = BlockSimulator(
         process=process,
@@ -102,20 +107,24 @@ def simulate(
 def _simulate_in_memory(simulator: BlockSimulator, communicator: Communicator) -> xr.Dataset:
     settings = simulator.simulation
     mine = list(communicator.share(settings.blocks))
-    # Where ranks share the work each fills its own blocks and gets the others' afterwards.
-    states = empty((simulator.process.dimension, settings.frames, settings.paths), simulator.dtype)
+    shape = (simulator.process.dimension, settings.frames, settings.paths)
+    # Ranks fill their own blocks of zeros, and the sum of the bits is everything.
+    states = empty(shape, simulator.dtype) if communicator.size == 1 else torch.zeros(shape, dtype=simulator.dtype)
     for block in progress(mine, communicator):
         span, before = settings.block_paths(block), None
         for segment in range(settings.segments):
             frames = settings.segment_frames(segment)
             part = states[:, frames.start : frames.stop, span.start : span.stop]
             before = simulator.segment(block, segment, before, part)[:, -1]
-    if communicator.size > 1:
-        spans = {block: settings.block_paths(block) for block in mine}
-        computed = {block: states[:, :, span.start : span.stop].clone() for block, span in spans.items()}
-        for part in communicator.gather(computed):
-            for block, values in part.items():
-                span = settings.block_paths(block)
-                states[:, :, span.start : span.stop] = values
+    for component in states.numpy():
+        communicator.sum_in_place(component.view(np.int32 if component.itemsize == 4 else np.int64))
     indices = np.arange(settings.paths)
     return trajectory_dataset(simulator.process, states.numpy(), settings.times, indices, attributes(simulator))
+
+
+def _block_in_memory(paths: int, ranks: int) -> int:
+    """Return a size of blocks that gives every rank the same work in as few calls as the cache likes."""
+    if isinstance(paths, bool) or not isinstance(paths, int) or paths < 1:
+        return PATHS_PER_GROUP  # the settings say what is wrong with them
+    share = -(-paths // (ranks * PATHS_PER_GROUP)) * PATHS_PER_GROUP
+    return min(share, LARGEST_BLOCK)

@@ -122,6 +122,19 @@ def _square(program: Program, x: int) -> int:
     return program.apply("mul", x, x)
 
 
+def _tanh_backward(program: Program, gradient: int, value: int) -> int:
+    return program.apply("mul", gradient, program.apply("sub", program.constant(1.0), _square(program, value)))
+
+
+def _sigmoid_backward(program: Program, gradient: int, value: int) -> int:
+    slope = program.apply("mul", value, program.apply("sub", program.constant(1.0), value))
+    return program.apply("mul", gradient, slope)
+
+
+def _threshold_backward(program: Program, gradient: int, x: int, threshold: int) -> int:
+    return program.apply("where", program.apply("gt", x, threshold), gradient, program.constant(0.0))
+
+
 def _degrees(factor: float) -> Scalar:
     return lambda program, x: program.apply("mul", x, program.constant(factor))
 
@@ -157,6 +170,9 @@ POINTWISE: dict[str, Scalar] = {
     "bitwise_and": _same("logical_and"),
     "bitwise_or": _same("logical_or"),
     "frac": lambda program, x: program.apply("sub", x, program.apply("trunc", x)),
+    "tanh_backward": _tanh_backward,
+    "sigmoid_backward": _sigmoid_backward,
+    "threshold_backward": _threshold_backward,
     "deg2rad": _degrees(math.pi / 180),
     "rad2deg": _degrees(180 / math.pi),
 }

@@ -166,6 +166,10 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             places = self._cumulated(self.shadow(args[0]).movedim(args[1], 0)).movedim(0, args[1])
         elif name == "index_add":
             places = self._index_added(*args)
+        elif name in ("slice_backward", "select_backward", "diagonal_backward"):
+            places = self._placed(name.removesuffix("_backward"), *args)
+        elif name == "_softmax_backward_data":
+            places = self._softmax_gradient(*args)
         else:
             raise Untraceable(f"aten.{name} is not pointwise")
         return places
@@ -217,6 +221,19 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             logs = [program.apply("sub", place, total) for place in row]
             results.append(logs if name == "_log_softmax" else [program.apply("exp", place) for place in logs])
         return torch.tensor(results, dtype=torch.int64).reshape(rows.shape).movedim(-1, axis)
+
+    def _softmax_gradient(self, gradient: Tensor, value: Tensor, axis: int, *_: Any) -> Tensor:
+        weighted = self._combined("mul", self.shadow(gradient), self.shadow(value))
+        rows = weighted.movedim(axis, -1)
+        sums = [self.program.total("add", row) for row in rows.reshape(-1, rows.shape[-1]).tolist()]
+        total = torch.tensor(sums, dtype=torch.int64).reshape(rows.shape[:-1]).unsqueeze(axis)
+        return self._combined("sub", weighted, self._combined("mul", self.shadow(value), total))
+
+    def _placed(self, name: str, gradient: Tensor, shape: Sequence[int], *where: Any) -> Tensor:
+        """Return zeros with a part of them replaced, which is how the derivative of a selection acts."""
+        zeros = torch.full(tuple(shape), self.program.constant(0.0), dtype=torch.int64)
+        getattr(torch.ops.aten, name)(zeros, *where).copy_(self.shadow(gradient))
+        return zeros
 
     def _contracted(self, name: str, args: Any, kwargs: Any) -> Tensor:
         added = args[0] if name in ("addmm", "baddbmm", "addmv") else None

@@ -14,6 +14,8 @@ from physcore.stepping.stepper import Stepper, Stepping
 
 __all__ = ["FusedCpu"]
 
+PARTS_PER_THREAD = 4
+
 
 class FusedCpu(Stepper):
     """Steps in a compiled C kernel.
@@ -54,10 +56,11 @@ class FusedCpu(Stepper):
                 )
             )
 
-        share = -(-paths // torch.get_num_threads())
-        share = -(-share // LANES_OF_SMALL_STATES) * LANES_OF_SMALL_STATES
-        edges = list(range(0, paths, share))
-        if len(edges) == 1:
+        workers = torch.get_num_threads()
+        if workers == 1 or paths <= LANES_OF_SMALL_STATES:
             return part(0, paths)
-        with concurrent.futures.ThreadPoolExecutor(len(edges)) as threads:
+        # Some parts for each thread, so that none waits long for another.
+        share = -(-paths // (PARTS_PER_THREAD * workers * LANES_OF_SMALL_STATES)) * LANES_OF_SMALL_STATES
+        edges = list(range(0, paths, share))
+        with concurrent.futures.ThreadPoolExecutor(workers) as threads:
             return sum(threads.map(part, edges, [*edges[1:], paths]))

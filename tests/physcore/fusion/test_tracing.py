@@ -31,6 +31,14 @@ def gradient(x: Tensor, t: Tensor) -> Tensor:
         return torch.autograd.grad((y**4 / 4 + y.roll(1, -1) * torch.cos(y)).sum(), y)[0]
 
 
+def gradient_of_selections(x: Tensor, t: Tensor) -> Tensor:
+    with torch.enable_grad():
+        y = x.detach().requires_grad_()
+        mixed = torch.softmax(y[..., 1:] * t, -1) * y[..., :2] + y[..., 0:1] ** 3
+        value = torch.tanh(mixed).sum() + torch.sigmoid(y[..., 2]).sum() + torch.relu(y - 0.4).square().sum()
+        return torch.autograd.grad(value, y)[0]
+
+
 def directional(x: Tensor, t: Tensor) -> Tensor:
     return torch.func.jvp(lambda y: torch.sin(y) * y.roll(1, -1) + t, (x,), (torch.ones_like(x) * 0.5,))[1]
 
@@ -69,6 +77,7 @@ FUNCTIONS: dict[str, Function] = {
     "written into": written_into,
     "in place": lambda x, t: (x * 1).mul_(2).add_(1).clamp_(min=0.1).div_(3),
     "backward derivative": gradient,
+    "derivative of selections": gradient_of_selections,
     "forward derivative": directional,
     "pairs": pair_sum,
     "constants": lambda x, t: x * 0 + torch.ones_like(x) + torch.zeros(3, dtype=x.dtype),
