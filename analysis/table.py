@@ -7,6 +7,9 @@ import xarray as xr
 
 __all__ = ["error_table"]
 
+SUMMARIES = 2  # the full score and its driven components come before the single ones
+MOST_COMPONENTS = 4
+
 
 def error_table(comparison: xr.Dataset, times: Sequence[float]) -> str:
     """Return the relative score errors at some times, in percent with standard errors.
@@ -16,7 +19,7 @@ def error_table(comparison: xr.Dataset, times: Sequence[float]) -> str:
         times: Times of the rows.
 
     Returns:
-        A table for each reference.
+        A table for each reference; single components are left out where there are many.
     """
     tables = []
     for name in comparison["reference"].values:
@@ -24,6 +27,8 @@ def error_table(comparison: xr.Dataset, times: Sequence[float]) -> str:
         own = float(part["reference_error"].sel(time=list(times), method="nearest").max())
         known = f"its own error at most {100 * own:.2g} %" if np.isfinite(own) else "its own error unknown"
         selections = [str(selection) for selection in part["selection"].values]
+        if len(selections) > SUMMARIES + MOST_COMPONENTS:
+            selections = selections[:SUMMARIES]
         lines = [f"relative score error against {name} ({known}), in %", _row("t", selections)]
         for time in times:
             row = part.sel(time=time, method="nearest")

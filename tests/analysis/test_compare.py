@@ -284,3 +284,20 @@ def test_the_table_shows_values_with_the_digits_that_their_errors_allow(data: xr
     assert len(lines) == 4
     assert lines[2].split()[0] == "0.5"
     assert "±" in lines[2]
+
+
+def test_the_table_of_many_components_shows_their_summary() -> None:
+    selections = ["full", "driven", *(f"x{i}" for i in range(100))]
+    shape = (1, 1, len(selections))
+    comparison = xr.Dataset(
+        {
+            "value": (("reference", "time", "selection"), np.full(shape, 0.01)),
+            "standard_error": (("reference", "time", "selection"), np.full(shape, 0.001)),
+            "reference_error": (("reference", "time"), np.zeros((1, 1))),
+        },
+        {"reference": ["exact"], "time": [1.0], "selection": selections},
+    )
+    assert "x0" not in error_table(comparison, [1.0])
+    assert error_table(comparison, [1.0]).splitlines()[1].split() == ["t", "full", "driven"]
+    few = comparison.isel(selection=slice(0, 6))
+    assert error_table(few, [1.0]).splitlines()[1].split() == ["t", "full", "driven", "x0", "x1", "x2", "x3"]
