@@ -151,11 +151,11 @@ assert isinstance(ranks, MPICommunicator) and ranks.size == 3, ranks
 rank = ranks.rank
 assert ranks.gather(10 * rank) == [0, 10, 20]
 assert ranks.broadcast({"from": rank}) == {"from": 0}
-for dtype in (np.float32, np.float64):
+for dtype in (np.float32, np.float64, np.int32, np.int64):
     buffer = np.arange(4, dtype=dtype) * (rank + 1)
     ranks.sum_in_place(buffer)
     assert buffer.tolist() == [0, 6, 12, 18] and buffer.dtype == dtype
-for bad in (np.arange(3), np.zeros((4, 4))[:, ::2]):
+for bad in (np.arange(3, dtype=np.int8), np.zeros((4, 4))[:, ::2]):
     try:
         ranks.sum_in_place(bad)
     except TypeError:
