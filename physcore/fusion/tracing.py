@@ -145,7 +145,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in ("view", "_unsafe_view", "reshape"):
             return shadows[0][0].reshape(result.shape)
         if name == "view_of":
-            return shadows[0][0].alias() if hasattr(shadows[0][0], "alias") else shadows[0][0].view(result.shape)
+            return shadows[0][0].view(result.shape)
         if name == "broadcast_in_dim":
             return _broadcast_in_dim(shadows[0][0], *args[1:])
         return getattr(torch.ops.aten, name)(*shadows[0], **kept)
