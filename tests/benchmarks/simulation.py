@@ -50,15 +50,16 @@ def against_peers(paths: int, duration: float, slow_duration: float, rounds: int
 
 
 def threads(duration: float, rounds: int) -> list[Row]:
-    """Time physcore on one and on two threads."""
+    """Time physcore on one and on two threads, all frames stored or the last state alone."""
     contestants = [
         Contestant(
-            name=f"{count} thread(s)",
+            name=f"{count} thread(s), {'last state' if settings else 'all frames'}",
             prepare=by_physcore,
-            arguments=(100_000, duration, {}),
+            arguments=(100_000, duration, settings),
             units=100_000 * round(duration / DT),
             environment={"OMP_NUM_THREADS": str(count)},
         )
+        for settings in ({}, {"save_every": "final"})
         for count in (1, 2)
     ]
     return summary(alternate(contestants, rounds), "path_step")
@@ -87,15 +88,16 @@ def job_of(ranks: int, settings: dict[str, Any]) -> Callable[[], Timing]:
 
 
 def two_ranks(duration: float, rounds: int) -> list[Row]:
-    """Time one rank and two; every rank gathers all trajectories."""
+    """Time one rank and two; every rank gathers all that is stored, all frames or the last state alone."""
     settings = {**ONE_BLOCK_SIZE, "duration": duration}
     contestants = [
         Contestant(
-            name=f"{ranks} rank(s)",
+            name=f"{ranks} rank(s), {'last state' if saving else 'all frames'}",
             prepare=job_of,
-            arguments=(ranks, settings),
+            arguments=(ranks, settings | saving),
             units=100_000 * round(duration / DT),
         )
+        for saving in ({}, {"save_every": "final"})
         for ranks in (1, 2)
     ]
     return summary(alternate(contestants, rounds), "path_step")
