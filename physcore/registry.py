@@ -21,6 +21,8 @@ __all__ = ["build", "load", "name_of", "names", "plain"]
 
 GROUPS = (
     "physcore.commands",
+    "physcore.kernels",
+    "physcore.lags",
     "physcore.models",
     "physcore.objectives",
     "physcore.potentials",
@@ -28,6 +30,7 @@ GROUPS = (
     "physcore.references",
     "physcore.schemes",
     "physcore.scores",
+    "physcore.weightings",
 )
 
 
@@ -113,16 +116,18 @@ def plain(value: Any) -> Any:
 
 
 def _given(key: str, value: Any, hint: Any) -> Any:
-    """Return a parameter as its hint has it; where this is a part, built from its mapping or its name."""
-    group = getattr(hint, "group", None)
-    if not isinstance(group, str):
+    """Return a parameter as its hint has it; where this may be a part, built from its mapping or its name."""
+    parts = [part for part in typing.get_args(hint) or (hint,) if isinstance(getattr(part, "group", None), str)]
+    if not parts or (len(parts) < len(typing.get_args(hint)) and not isinstance(value, str | dict)):
         return typed(key, value, hint)
-    if isinstance(value, hint):
+    part = parts[0]
+    if isinstance(value, part):
         return value
     inner = {"name": value} if isinstance(value, str) else value
     if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
-        raise ValueError(f"`{key}` must be a mapping with a `name`, one of {', '.join(names(group))}; got {value!r}.")
-    part = build(group, inner["name"], {name: entry for name, entry in inner.items() if name != "name"})
-    if not isinstance(part, hint):
-        raise ValueError(f"`{key}` must be a {hint.__name__}; got {part!r}.")
-    return part
+        known = ", ".join(names(part.group))
+        raise ValueError(f"`{key}` must be a mapping with a `name`, one of {known}; got {value!r}.")
+    built = build(part.group, inner["name"], {name: entry for name, entry in inner.items() if name != "name"})
+    if not isinstance(built, part):
+        raise ValueError(f"`{key}` must be a {part.__name__}; got {built!r}.")
+    return built

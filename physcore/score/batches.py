@@ -8,45 +8,35 @@ import xarray as xr
 
 from physcore.errors import DataFileError
 from physcore.process import Process
+from physcore.score.lags import LagSchedule, Pilot
 from physcore.score.objectives.objective import Batch
 from physcore.score.training import Training
 from physcore.trajectory import frames
 
 __all__ = ["TrajectoryBatches"]
 
+PILOT_STATES = 65_536
+
 
 class TrajectoryBatches:
-    """Draws times and simulated states at the last frame that lies a lag before them.
+    """Draws times, and simulated states at the last frame that lies a lag before them.
 
     Arguments:
         process: The process.
         trajectories: Trajectory Dataset.
-        lag: Least time between a simulated state and the wanted time, [time].
-        training: Settings: batch size, held-out fraction, first time, early emphasis.
+        training: Settings: held-out fraction, first time, early emphasis.
         device: Where the states are held.
 
     Raises:
-        DataFileError: If the trajectories are shorter than the lag, or too few to hold some out.
-        ValueError: If the first time lies outside the trajectories.
+        DataFileError: If the paths are too few to hold some out.
     """
 
-    def __init__(
-        self, process: Process, trajectories: xr.Dataset, lag: float, training: Training, device: torch.device
-    ) -> None:
+    def __init__(self, process: Process, trajectories: xr.Dataset, training: Training, device: torch.device) -> None:
+        self.process = process
         self.states = frames(process, trajectories).to(device)
-        times = np.asarray(trajectories["time"].values, dtype=np.float64)
-        first = times[0] + lag if training.first_time is None else training.first_time
-        if times[-1] <= times[0] + lag:
-            raise DataFileError(
-                f"trajectories end at {times[-1]:g}; a lag of {lag:g} after {times[0]:g} needs longer ones."
-            )
-        if not times[0] < first < times[-1]:
-            raise ValueError(f"`first_time` must lie inside ({times[0]:g}, {times[-1]:g}); got {first:g}.")
-        self.time_range = (float(first), float(times[-1]))
-        self.lag = lag
-        self.training = training
         # float64: the frame below t - lag must be found exactly, or the lag would jump by a frame.
-        self.times = torch.tensor(times, device=device)
+        self.times = torch.tensor(np.asarray(trajectories["time"].values, dtype=np.float64), device=device)
+        self.training = training
         paths = self.states.shape[1]
         held_out = math.ceil(paths * training.held_out)
         if held_out >= paths:
@@ -54,22 +44,56 @@ class TrajectoryBatches:
         self.training_paths = range(paths - held_out)
         self.held_out_paths = range(paths - held_out, paths)
 
-    def draw(self, samples: int, paths: range, generator: torch.Generator) -> Batch:
+    def time_range(self, schedule: LagSchedule) -> tuple[float, float]:
+        """Return the first and last time to train for.
+
+        Arguments:
+            schedule: Lags of the objective. Unless the settings say otherwise, the first time is the first that lies
+                its lag after the first frame.
+
+        Raises:
+            DataFileError: If the trajectories are shorter than the lag.
+            ValueError: If the first time of the settings lies outside the trajectories.
+        """
+        start, end, first = float(self.times[0]), float(self.times[-1]), self.training.first_time
+        if first is None:
+            candidates = torch.linspace(start, end, 1024, dtype=torch.float64)
+            reached = candidates - schedule.lag(candidates) >= start - 1e-9
+            lag = float(schedule.lag(candidates[-1:]))
+            if not reached[:-1].any():
+                raise DataFileError(f"trajectories end at {end:g}; a lag of {lag:g} after {start:g} needs longer ones.")
+            first = start + float(schedule.lag(candidates[reached.int().argmax()]))
+        elif not start < first < end:
+            raise ValueError(f"`first_time` must lie inside ({start:g}, {end:g}); got {first:g}.")
+        return first, end
+
+    @property
+    def pilot(self) -> Pilot:
+        """Some of the training states."""
+        paths = max(1, min(len(self.training_paths), PILOT_STATES // len(self.times)))
+        return Pilot(process=self.process, times=self.times, states=self.states[:, :paths].float())
+
+    def draw(self, samples: int, paths: range, schedule: LagSchedule, generator: torch.Generator) -> Batch:
         """Draw a batch.
 
         Arguments:
             samples: Number of samples.
             paths: Which paths to draw from.
+            schedule: Lags of the objective. Where a lag is zero, the times drawn are those of the frames.
             generator: Source of randomness, on the device of the states.
 
         Returns:
             States, start times and wanted times in float32.
         """
         device = self.states.device
-        first, last = self.time_range
+        first, last = self.time_range(schedule)
         uniform = torch.rand(samples, generator=generator, device=device, dtype=torch.float64)
         time = first + (last - first) * uniform**self.training.early_emphasis
-        frame = torch.searchsorted(self.times, time - self.lag + 1e-9 * self.lag, right=True).sub_(1).clamp_(min=0)
+        lag = schedule.lag(time)
+        before = torch.searchsorted(self.times, time - (1 - 1e-9) * lag, right=True).sub_(1).clamp_(min=0)
+        nearest = torch.searchsorted((self.times[1:] + self.times[:-1]) / 2, time)
+        frame = torch.where(lag > 0, before, nearest)
         path = torch.randint(paths.start, paths.stop, (samples,), generator=generator, device=device)
         start = self.times[frame]
-        return Batch(state=self.states[frame, path], start=start.float(), time=(start + (time - start)).float())
+        time = torch.where(lag > 0, start + (time - start), start)
+        return Batch(state=self.states[frame, path], start=start.float(), time=time.float())

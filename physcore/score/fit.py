@@ -1,6 +1,7 @@
 """The verb ``fit``: from trajectories to a time-dependent score."""
 
 import dataclasses
+import functools
 import json
 import time
 from pathlib import Path
@@ -16,10 +17,11 @@ from physcore.process import Process
 from physcore.score.batches import TrajectoryBatches
 from physcore.score.checkpoint import latest_checkpoint, write_checkpoint
 from physcore.score.history import History
-from physcore.score.local import Local
 from physcore.score.model import ScoreModel
-from physcore.score.objectives import LocalDenoising, Objective
+from physcore.score.objectives import LocalDenoising, Objective, Samples
 from physcore.score.optimization import Optimization
+from physcore.score.parametrizations import Local, Parametrization
+from physcore.score.pool import SamplePool
 from physcore.score.training import Training
 from physcore.stopping import NEVER, StopRequest
 from physcore.storage.manifest import differences
@@ -36,7 +38,7 @@ def fit(
     trajectories: xr.Dataset,
     *,
     objective: Objective | None = None,
-    model: Local | None = None,
+    model: Parametrization | None = None,
     training: Training | None = None,
     seed: int | None = None,
     device: str | torch.device = "cpu",
@@ -72,14 +74,15 @@ def fit(
     communicator = communicator or SerialCommunicator()
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
     device = torch.device(device)
-    batches = TrajectoryBatches(process, trajectories, objective.lag, training, device)
+    settings = {"objective": repr(objective), "model": repr(model), "training": repr(training), "seed": str(seed)}
+    batches = TrajectoryBatches(process, trajectories, training, device)
+    objective = objective.fitted(batches.pilot)
+    time_range = batches.time_range(objective.schedule)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Streams(seed, "fit/parameters").generator().initial_seed())
-        score = model.build(process, batches, objective.lag).to(device)
-    settings = {"objective": repr(objective), "model": repr(model), "training": repr(training), "seed": str(seed)}
+        score = model.build(process, batches.pilot, objective.schedule, time_range).to(device)
     trainer = Trainer(
-        batches=batches,
-        objective=objective,
+        pool=SamplePool(batches=batches, objective=objective, model=score, seed=seed, communicator=communicator),
         optimization=Optimization(score, training),
         seed=seed,
         settings=settings | {"paths": trajectories.sizes["path"]},
@@ -95,8 +98,7 @@ class Trainer:
     """A fit under way.
 
     Arguments:
-        batches: Where samples come from.
-        objective: What is minimised.
+        pool: Where samples come from, and the objective with them.
         optimization: Score, averaged score, optimiser and learning-rate schedule.
         seed: Seed of the batches and noises.
         settings: What fixes the fit; checkpoints of other settings are refused.
@@ -109,8 +111,7 @@ class Trainer:
         history: What was recorded.
     """
 
-    batches: TrajectoryBatches
-    objective: Objective
+    pool: SamplePool
     optimization: Optimization
     seed: int
     settings: dict[str, str | int]
@@ -153,13 +154,9 @@ class Trainer:
 
     def _advance(self) -> Tensor:
         """Do one optimiser step and return this rank's part of the mean loss."""
-        batches, rank = self.batches, self.communicator.rank
-        device, samples = batches.states.device, self.optimization.training.batch
-        # The batch is the same on every rank; each rank draws the noise of its own part.
-        batch = batches.draw(samples, batches.training_paths, self._generator("batch", device))
-        noise = self._generator(f"noise/{rank}", device)
-        mine = batch.part(rank, self.communicator.size)
-        loss = self.objective.loss(self.optimization.score, mine, noise).sum() / samples
+        samples = self.pool.samples(self.step)
+        noise = Streams(self.seed, f"fit/probes/{self.communicator.rank}").generator(self.step, self.device)
+        loss = self._losses(self.optimization.score, samples, noise).sum() / self.optimization.training.batch
         try:
             self.optimization.step(loss, self.communicator)
         except ArithmeticError as error:
@@ -168,16 +165,25 @@ class Trainer:
             ) from error
         return loss.detach().double()
 
-    def _generator(self, stage: str, device: torch.device) -> torch.Generator:
-        return Streams(self.seed, f"fit/{stage}").generator(self.step, device)
+    def _losses(self, score: ScoreModel, samples: Samples, generator: torch.Generator) -> Tensor:
+        losses = self.pool.objective.loss(score, samples, generator)
+        return losses if samples.importance is None else losses * samples.importance
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training takes place."""
+        return self.pool.batches.states.device
+
+    @functools.cached_property
+    def _held_out(self) -> Samples:
+        return self.pool.held_out(VALIDATION_SAMPLES)
 
     @torch.no_grad()
     def _record(self) -> float:
         """Add an entry to the history and return its training loss."""
-        batches, training = self.batches, self.optimization.training
-        held_out = Streams(self.seed, "fit/validation").generator(0, batches.states.device)
-        batch = batches.draw(VALIDATION_SAMPLES, batches.held_out_paths, held_out)
-        losses = self.objective.loss(self.optimization.averaged, batch, held_out).double()
+        training = self.optimization.training
+        probes = Streams(self.seed, "fit/probes of validation").generator(0, self.device)
+        losses = self._losses(self.optimization.averaged, self._held_out, probes).double()
         summed = self.total.cpu().numpy().reshape(1)
         self.communicator.sum_in_place(summed)
         recorded = self.history.steps[-1] if self.history.steps else 0
@@ -210,8 +216,8 @@ class Trainer:
 
     def _resume(self) -> None:
         # A GPU keeps the running loss to itself until it is recorded; fetching it each step would stall it.
-        self.total = torch.zeros((), dtype=torch.float64, device=self.batches.states.device)
-        content = None if self.folder is None else latest_checkpoint(self.folder, self.batches.states.device)
+        self.total = torch.zeros((), dtype=torch.float64, device=self.device)
+        content = None if self.folder is None else latest_checkpoint(self.folder, self.device)
         self.communicator.barrier()
         if content is None:
             return

@@ -12,7 +12,7 @@ from physcore import Process
 from physcore.configuration import default_run
 from physcore.particles import ManyParticles
 from physcore.registry import build, names
-from physcore.score import Objective, ScoreModel, Training
+from physcore.score import FixedLag, Objective, ScoreModel, Training
 from physcore.score.batches import TrajectoryBatches
 from simulations import Scheme, simulate
 
@@ -71,12 +71,23 @@ def lag(run: dict[str, Any], process: Process) -> float:
     return float(run["fit"]["objective"]["lag"])
 
 
+@pytest.fixture(scope="session")
+def default_score(process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
+    """An untrained score of the default parametrisation for every process."""
+    return untrained("local", process, trajectories, lag)
+
+
 @pytest.fixture(scope="session", params=names("physcore.models"))
 def score(request: pytest.FixtureRequest, process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
     """An untrained score of every parametrisation for every process."""
-    model = build("physcore.models", request.param, {})
-    batches = TrajectoryBatches(process, trajectories, lag, Training(), torch.device("cpu"))
+    return untrained(request.param, process, trajectories, lag)
+
+
+def untrained(name: str, process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
+    model = build("physcore.models", name, {})
+    batches = TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
+    schedule = FixedLag(gap=lag)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        built: ScoreModel = model.build(process, batches, lag)
+        built: ScoreModel = model.build(process, batches.pilot, schedule, batches.time_range(schedule))
     return built

@@ -10,65 +10,112 @@ import xarray as xr
 
 import physcore.score
 from physcore import Process
-from physcore.score import Batch, Objective, ScoreModel, Training
+from physcore.score import Batch, FixedLag, Objective, Samples, ScoreModel, Training
 from physcore.score.batches import TrajectoryBatches
 
 Exported = Callable[[ModuleType], dict[str, Any]]
+STATES = 33
 
 
 @pytest.fixture
-def batch(process: Process, trajectories: xr.Dataset, lag: float) -> Batch:
-    batches = TrajectoryBatches(process, trajectories, lag, Training(), torch.device("cpu"))
-    return batches.draw(33, batches.training_paths, torch.Generator().manual_seed(2))
+def batch(process: Process, objective: Objective, trajectories: xr.Dataset, lag: float) -> Batch:
+    batches = TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
+    schedule = FixedLag(gap=lag if objective.lag else 0.0)
+    return batches.draw(STATES, batches.training_paths, schedule, torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def samples(process: Process, objective: Objective, batch: Batch) -> Samples:
+    return drawn(process, objective, batch)
 
 
 def seeded(seed: int = 7) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def drawn(process: Process, objective: Objective, batch: Batch, seed: int = 7) -> Samples:
+    """Samples of the objective, if it suits the process."""
+    try:
+        sampler = objective.sampler(process)
+    except ValueError as reason:
+        pytest.skip(str(reason))
+    return sampler(batch, seeded(seed))
+
+
 def test_repr_is_the_constructor_call(objective: Objective, exported: Exported) -> None:
     assert eval(repr(objective), exported(physcore.score)) == objective
 
 
-def test_an_objective_says_its_lag(objective: Objective) -> None:
-    assert objective.lag >= 0
+def test_samples_are_as_many_as_promised_finite_and_no_earlier_than_their_states(
+    process: Process, objective: Objective, batch: Batch, samples: Samples
+) -> None:
+    assert len(samples) == STATES * objective.samples_per_state
+    assert samples.state.shape == (len(samples), len(samples.norms), process.dimension)
+    assert torch.isfinite(samples.state).all()
+    assert samples.time.min() >= batch.start.min()
+    if samples.target is not None:
+        assert samples.target.shape == samples.state.shape
+        assert torch.isfinite(samples.target).all()
 
 
-def test_loss_has_one_finite_entry_for_each_sample(objective: Objective, score: ScoreModel, batch: Batch) -> None:
-    loss = objective.loss(score, batch, seeded())
-    assert loss.shape == (33,)
-    assert loss.dtype == next(score.parameters()).dtype
+def test_loss_has_one_finite_entry_for_each_sample(
+    objective: Objective, default_score: ScoreModel, samples: Samples
+) -> None:
+    loss = objective.loss(default_score, samples, seeded())
+    assert loss.shape == (len(samples),)
+    assert loss.dtype == next(default_score.parameters()).dtype
     assert torch.isfinite(loss).all()
 
 
-def test_loss_is_a_function_of_its_generator(objective: Objective, score: ScoreModel, batch: Batch) -> None:
-    first, second, other = (objective.loss(score, batch, seeded(seed)) for seed in (7, 7, 8))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
+def test_loss_of_prepared_samples_is_the_same(
+    objective: Objective, default_score: ScoreModel, samples: Samples
+) -> None:
+    prepared = objective.prepared(default_score, samples)
+    expected = objective.loss(default_score, samples, seeded())
+    torch.testing.assert_close(objective.loss(default_score, prepared, seeded()), expected, rtol=1e-4, atol=1e-4)
+    if samples.target is not None:
+        for rows in (slice(3, 9), torch.tensor([7, 3, 3])):
+            some = objective.loss(default_score, prepared.rows(rows), seeded())
+            torch.testing.assert_close(some, expected[rows], rtol=1e-3, atol=1e-3)
+
+
+def test_samples_are_a_function_of_their_generator(
+    process: Process, objective: Objective, batch: Batch, samples: Samples
+) -> None:
+    again, other = drawn(process, objective, batch), drawn(process, objective, batch, 8)
+    assert torch.equal(samples.state, again.state)
+    if samples.target is not None:
+        assert again.target is not None
+        assert torch.equal(samples.target, again.target)
+        assert not torch.equal(samples.state, other.state)
 
 
 def test_gradient_reaches_the_parameters_and_nothing_else(
-    objective: Objective, score: ScoreModel, batch: Batch
+    process: Process, objective: Objective, default_score: ScoreModel, batch: Batch
 ) -> None:
     watched = Batch(state=batch.state.clone().requires_grad_(), start=batch.start.clone(), time=batch.time.clone())
-    objective.loss(score, watched, seeded()).mean().backward()
+    objective.loss(default_score, drawn(process, objective, watched), seeded()).mean().backward()
     assert watched.state.grad is None
-    gradients = [parameter.grad for parameter in score.parameters()]
-    score.zero_grad()
+    gradients = [parameter.grad for parameter in default_score.parameters()]
+    default_score.zero_grad()
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
     assert any(gradient.abs().sum() > 0 for gradient in gradients if gradient is not None)
 
 
-def test_input_and_model_are_left_untouched(objective: Objective, score: ScoreModel, batch: Batch) -> None:
+def test_input_and_model_are_left_untouched(
+    process: Process, objective: Objective, default_score: ScoreModel, batch: Batch
+) -> None:
     kept = [getattr(batch, name).clone() for name in ("state", "start", "time")]
-    state = {name: value.clone() for name, value in score.state_dict().items()}
-    objective.loss(score, batch, seeded())
+    state = {name: value.clone() for name, value in default_score.state_dict().items()}
+    objective.loss(default_score, drawn(process, objective, batch), seeded())
     assert all(
         torch.equal(getattr(batch, name), old) for name, old in zip(("state", "start", "time"), kept, strict=True)
     )
-    assert all(torch.equal(value, state[name]) for name, value in score.state_dict().items())
+    assert all(torch.equal(value, state[name]) for name, value in default_score.state_dict().items())
 
 
-def test_an_empty_batch_gives_an_empty_loss(objective: Objective, score: ScoreModel, batch: Batch) -> None:
-    empty = Batch(state=batch.state[:0], start=batch.start[:0], time=batch.time[:0])
-    assert objective.loss(score, empty, seeded()).shape == (0,)
+def test_an_empty_batch_gives_an_empty_loss(
+    process: Process, objective: Objective, default_score: ScoreModel, batch: Batch
+) -> None:
+    empty = drawn(process, objective, batch.rows(slice(0, 0)))
+    assert objective.loss(default_score, empty, seeded()).shape == (0,)

@@ -84,7 +84,8 @@ def test_options_rebuild_the_model(process: Process, score: ScoreModel) -> None:
 def test_weighted_score_is_the_score_in_its_frame(process: Process, score: ScoreModel) -> None:
     state = states(process, 20, dtype=torch.float32)
     time = torch.full((20,), score.time_range[1])
-    weighted, frame = score.weighted(state, time)
+    prepared = score.prepare(state, time)
+    weighted, frame = score.weighted(prepared), prepared.frame
     torch.testing.assert_close(frame.unweight(frame.weight(state)), state, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(frame.unweight(weighted), score(state, time), rtol=1e-4, atol=1e-5)
 
@@ -99,3 +100,13 @@ def test_trained_range_is_closed_and_forgives_rounding(score: ScoreModel) -> Non
 
 def test_every_registered_score_is_built_by_a_registered_model(score: ScoreModel) -> None:
     assert load("physcore.scores", name_of(type(score)) or "") is type(score)
+
+
+def test_what_is_prepared_of_some_points_is_what_was_prepared_of_all(process: Process, score: ScoreModel) -> None:
+    state = states(process, 20, dtype=torch.float32)
+    prepared = score.prepare(state, torch.full((20,), score.time_range[1]))
+    for rows in (slice(3, 9), torch.tensor([7, 3, 3])):
+        some = prepared.rows(rows)
+        torch.testing.assert_close(some.features, prepared.features[rows])
+        torch.testing.assert_close(some.frame.weight(state[rows]), prepared.frame.weight(state)[rows])
+        torch.testing.assert_close(score.weighted(some), score.weighted(prepared)[rows], rtol=1e-4, atol=1e-5)

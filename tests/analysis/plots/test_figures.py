@@ -10,7 +10,7 @@ from analysis import Exact
 from analysis.plots import plot_error_against_time, plot_score_fields, plot_trajectories
 from analysis.plots.shown_components import shown_components
 from physcore.process import Process
-from physcore.score.local import LocalScore
+from physcore.score import LocalScore
 from physcore.trajectory import frames
 from simulations import (
     ActiveBrownianParticles,

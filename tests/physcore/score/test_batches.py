@@ -6,13 +6,14 @@ import torch
 import xarray as xr
 
 from physcore.errors import DataFileError
-from physcore.score import Training
+from physcore.score import FixedLag, Training
 from physcore.score.batches import TrajectoryBatches
 from physcore.trajectory import trajectory_dataset
 from simulations import ActiveSwimmer
 
 PATHS, FRAMES, BETWEEN, START = 1000, 41, 0.05, 0.5
 CPU = torch.device("cpu")
+LAG = FixedLag(gap=0.2)
 
 
 def labelled() -> xr.Dataset:
@@ -22,8 +23,8 @@ def labelled() -> xr.Dataset:
     return trajectory_dataset(ActiveSwimmer(), states, START + BETWEEN * np.arange(FRAMES), np.arange(PATHS), {})
 
 
-def batches(lag: float = 0.2, **training: float) -> TrajectoryBatches:
-    return TrajectoryBatches(ActiveSwimmer(), labelled(), lag, Training(**training), CPU)
+def batches(**training: float) -> TrajectoryBatches:
+    return TrajectoryBatches(ActiveSwimmer(), labelled(), Training(**training), CPU)
 
 
 def generator() -> torch.Generator:
@@ -33,8 +34,8 @@ def generator() -> torch.Generator:
 @pytest.mark.parametrize("held_out", [0.05, 0.5, 1e-6])
 def test_held_out_paths_are_never_trained_on(held_out: float) -> None:
     source = batches(held_out=held_out)
-    training = source.draw(50_000, source.training_paths, generator()).state[:, 0]
-    validation = source.draw(50_000, source.held_out_paths, generator()).state[:, 0]
+    training = source.draw(50_000, source.training_paths, LAG, generator()).state[:, 0]
+    validation = source.draw(50_000, source.held_out_paths, LAG, generator()).state[:, 0]
     assert set(training.tolist()).isdisjoint(validation.tolist())
     first = PATHS - max(1, round(PATHS * held_out))
     assert set(validation.tolist()) == set(range(first, PATHS))
@@ -42,8 +43,8 @@ def test_held_out_paths_are_never_trained_on(held_out: float) -> None:
 
 
 def test_states_lie_at_the_last_frame_that_is_a_lag_before() -> None:
-    source = batches(lag=0.2)
-    batch = source.draw(20_000, source.training_paths, generator())
+    source = batches()
+    batch = source.draw(20_000, source.training_paths, LAG, generator())
     frame = batch.state[:, 1].double()
     torch.testing.assert_close(batch.start.double(), START + BETWEEN * frame, rtol=1e-6, atol=0)
     lags = (batch.time - batch.start).double()
@@ -55,20 +56,20 @@ def test_states_lie_at_the_last_frame_that_is_a_lag_before() -> None:
 def test_wanted_times_fill_the_range_uniformly_or_early() -> None:
     for emphasis in (1.0, 2.0):
         source = batches(early_emphasis=emphasis)
-        first, last = source.time_range
+        first, last = source.time_range(LAG)
         assert (first, last) == pytest.approx((START + 0.2, START + BETWEEN * (FRAMES - 1)))
-        uniform = ((source.draw(20_000, source.training_paths, generator()).time - first) / (last - first)) ** (
+        uniform = ((source.draw(20_000, source.training_paths, LAG, generator()).time - first) / (last - first)) ** (
             1 / emphasis
         )
         z = (uniform.double().mean() - 0.5) * (12 * 20_000) ** 0.5
         assert abs(z) < 5
-    skewed = batches(early_emphasis=2.0).draw(20_000, range(10), generator()).time
+    skewed = batches(early_emphasis=2.0).draw(20_000, range(10), LAG, generator()).time
     assert abs(((skewed - first) / (last - first)).double().mean() - 0.5) * (12 * 20_000) ** 0.5 > 5
 
 
 def test_a_first_time_before_the_first_lag_starts_from_the_first_frame() -> None:
     source = batches(first_time=START + 0.01)
-    batch = source.draw(20_000, source.training_paths, generator())
+    batch = source.draw(20_000, source.training_paths, LAG, generator())
     early = batch.time < START + 0.2 - 1e-4
     assert early.any()
     assert not batch.state[early, 1].any()
@@ -77,7 +78,7 @@ def test_a_first_time_before_the_first_lag_starts_from_the_first_frame() -> None
 
 def test_paths_are_drawn_evenly_and_apart_from_time() -> None:
     source = batches()
-    batch = source.draw(100_000, source.training_paths, generator())
+    batch = source.draw(100_000, source.training_paths, LAG, generator())
     path, time = batch.state[:, 0].double(), batch.time.double()
     assert abs((path.mean() - (950 - 1) / 2) / (path.std() / 100_000**0.5)) < 5
     correlation = ((path - path.mean()) * (time - time.mean())).mean() / (path.std() * time.std())
@@ -86,9 +87,9 @@ def test_paths_are_drawn_evenly_and_apart_from_time() -> None:
 
 def test_a_batch_is_a_function_of_its_generator_and_its_parts_are_all_of_it() -> None:
     source = batches()
-    first, second = (source.draw(100, source.training_paths, generator()) for _ in range(2))
+    first, second = (source.draw(100, source.training_paths, LAG, generator()) for _ in range(2))
     assert torch.equal(first.state, second.state)
-    parts = [first.part(rank, 3) for rank in range(3)]
+    parts = [first.rows(slice(rank, None, 3)) for rank in range(3)]
     assert sorted(torch.cat([part.time for part in parts]).tolist()) == sorted(first.time.tolist())
     assert [len(part.time) for part in parts] == [34, 33, 33]
 
@@ -106,9 +107,19 @@ def test_times_that_do_not_fit_are_refused(
     lag: float, training: dict[str, float], error: type[Exception], what: str
 ) -> None:
     with pytest.raises(error, match=what):
-        batches(lag, **training)
+        batches(**training).time_range(FixedLag(gap=lag))
 
 
 def test_too_few_paths_to_hold_one_out_are_refused() -> None:
     with pytest.raises(DataFileError, match="too few"):
-        TrajectoryBatches(ActiveSwimmer(), labelled().isel(path=[0]), 0.2, Training(), CPU)
+        TrajectoryBatches(ActiveSwimmer(), labelled().isel(path=[0]), Training(), CPU)
+
+
+def test_without_a_lag_times_are_those_of_frames_all_alike() -> None:
+    source = batches()
+    batch = source.draw(82_000, source.training_paths, FixedLag(gap=0.0), generator())
+    assert torch.equal(batch.start, batch.time)
+    counts = torch.bincount(batch.state[:, 1].long(), minlength=FRAMES).double()
+    expected = torch.full((FRAMES,), 82_000 / (FRAMES - 1), dtype=torch.float64)
+    expected[[0, -1]] /= 2  # the ends gather from one side
+    assert (((counts - expected) / expected.sqrt()).abs() < 5).all()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physcore import Process
 from physcore.errors import DataFileError, NumericalError, Stopped
-from physcore.score import Batch, Local, LocalDenoising, ScoreModel, Training, fit
+from physcore.score import LagSchedule, Local, LocalDenoising, Samples, ScoreModel, Training, fit
 from physcore.stopping import StopRequest
 from simulations import DoubleWell, OrnsteinUhlenbeck, simulate
 
@@ -93,16 +93,16 @@ def test_a14_a_stopped_fit_resumes_to_the_same_bits(
 class Failing(LocalDenoising):
     """An objective that fails once it has been used a number of times."""
 
-    lag: float = 0.5
+    lag: float | LagSchedule = 0.5
     calls: list[int] = dataclasses.field(default_factory=list, repr=False, compare=False)
     fails_at: int = dataclasses.field(default=10**9, repr=False)
     with_nan: bool = dataclasses.field(default=False, repr=False)
 
-    def loss(self, model: ScoreModel, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(self, model: ScoreModel, samples: Samples, generator: torch.Generator) -> Tensor:
         self.calls.append(1)
         if len(self.calls) == self.fails_at and not self.with_nan:
             raise KeyboardInterrupt
-        loss = super().loss(model, batch, generator)
+        loss = super().loss(model, samples, generator)
         return loss * torch.nan if len(self.calls) == self.fails_at else loss
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from physcore import Process, Variable
-from physcore.score import Batch, LocalDenoising, LocalLinearization, LocalScore
+from physcore.score import Batch, LocalDenoising, LocalLinearization, LocalScore, Samples
 from simulations import OrnsteinUhlenbeck
 
 TRAP = OrnsteinUhlenbeck(
@@ -19,30 +19,22 @@ TRAP = OrnsteinUhlenbeck(
 
 
 class Recorder:
-    """A model that answers nothing and remembers what the objective showed it."""
+    """What the objective made: points, times and targets of all points, the pairs one after the other."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, samples: Samples) -> None:
+        assert samples.target is not None
         self.linearization = LocalLinearization(process)
-        self.state = self.time = self.target = torch.empty(0)
-
-    def weighted(self, state: Tensor, time: Tensor) -> tuple[Tensor, "Recorder"]:
-        self.state, self.time = state, time
-        return torch.zeros_like(state), self
-
-    def weight(self, score: Tensor) -> Tensor:
-        self.target = score
-        return score
+        self.state = samples.state.transpose(0, 1).flatten(0, 1)
+        self.target = samples.target.transpose(0, 1).flatten(0, 1)
+        self.time = samples.time.repeat(samples.state.shape[1])
 
 
 def recorded(process: Process, state: Tensor, start: float, lag: float, antithetic: bool) -> Recorder:
     """Let the objective draw states and targets once."""
-    recorder, times = Recorder(process), torch.full((len(state),), start, dtype=state.dtype)
+    times = torch.full((len(state),), start, dtype=state.dtype)
     batch = Batch(state=state, start=times, time=times + lag)
     objective = LocalDenoising(lag=lag, antithetic=antithetic)
-    loss = objective.loss(recorder, batch, torch.Generator().manual_seed(3))  # type: ignore[arg-type]
-    pairs = recorder.target.square().sum(-1).reshape(-1, len(state)).mean(0) / 2
-    torch.testing.assert_close(loss, pairs)
-    return recorder
+    return Recorder(process, objective.sampler(process)(batch, torch.Generator().manual_seed(3)))
 
 
 def largest_z(influence: Tensor, samples: int) -> float:
@@ -168,7 +160,7 @@ def test_the_loss_is_stationary_at_the_score_with_the_model_s_weight_and_not_wit
     position = ((later - grid[0]) / (grid[1] - grid[0])).clamp(0, len(grid) - 1.001)
     left = position.long()
     exact = torch.lerp(values[left], values[left + 1], position - left)
-    frame = local_score(process).weighted(recorder.state, recorder.time)[1]
+    frame = local_score(process).prepare(recorder.state, recorder.time).frame
     own = frame.weight(torch.ones_like(recorder.state))[:, 0].square()
     times = torch.zeros(samples, dtype=torch.float64)
     started = recorder.linearization.transition(state, times, times + LAG).covariance[:, 0, 0]
@@ -189,9 +181,9 @@ def test_the_frame_is_a_function_of_the_evaluation_point_alone() -> None:
     process = Cosine()
     score, points = local_score(process), torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     time = torch.full((9,), 0.5, dtype=torch.float64)
-    together = score.weighted(points, time)[1].weight(torch.ones_like(points))
+    together = score.prepare(points, time).frame.weight(torch.ones_like(points))
     for k in range(9):
-        alone = score.weighted(points[k : k + 1], time[k : k + 1])[1].weight(torch.ones(1, 1, dtype=torch.float64))
+        alone = score.prepare(points[k : k + 1], time[k : k + 1]).frame.weight(torch.ones(1, 1, dtype=torch.float64))
         torch.testing.assert_close(alone[0], together[k])
 
 
@@ -205,7 +197,8 @@ def gradients(antithetic: bool, lag: float, batches: int, samples: int) -> Tenso
         generator = torch.Generator().manual_seed(1000 * antithetic + k)
         state = process.law(torch.tensor(0.5)).sample(samples, generator)
         start = torch.full((samples,), 0.5, dtype=torch.float64)
-        loss = objective.loss(score, Batch(state=state, start=start, time=start + lag), generator).mean()
+        batch = Batch(state=state, start=start, time=start + lag)
+        loss = objective.loss(score, objective.sampler(process)(batch, generator), generator).mean()
         collected.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]))
     return torch.stack(collected)
 

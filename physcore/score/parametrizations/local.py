@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
-from physcore.score.batches import TrajectoryBatches
-from physcore.score.model import ScoreFrame, ScoreModel
+from physcore.score.lags import LagSchedule, Pilot
+from physcore.score.model import Prepared, Rows, ScoreFrame, ScoreModel
 from physcore.score.networks import MLP
+from physcore.score.parametrizations.parametrization import Parametrization
 from physcore.small_matrices import solve_transposed, transpose_multiply
 
 __all__ = ["Local", "LocalScore"]
 
-PILOT_SAMPLES = 65_536
 LAGS_IN_WINDOW = 3.0
 
 
@@ -44,6 +44,10 @@ class LocalFrame(ScoreFrame):
     def unweight(self, weighted: Tensor) -> Tensor:
         """Return :math:`L^{-T} w`; see ``ScoreFrame.unweight``."""
         return solve_transposed(self.factor, weighted.T).T
+
+    def rows(self, rows: Rows) -> "LocalFrame":
+        """Return the frame of some of the points; see ``ScoreFrame.rows``."""
+        return self if self.factor.shape[-1] == 1 else LocalFrame(self.factor[:, :, rows])
 
 
 class LocalScore(ScoreModel):
@@ -97,24 +101,25 @@ class LocalScore(ScoreModel):
         scales = {name: getattr(self, name).tolist() for name in ("center", "scale", "drift_scale")}
         return {"window": self.window, **scales, **self._shape}
 
-    def weighted(self, state: Tensor, time: Tensor) -> tuple[Tensor, LocalFrame]:
-        r"""Return :math:`-n_\theta` and the local frame; see ``ScoreModel.weighted``."""
+    def prepare(self, state: Tensor, time: Tensor) -> Prepared:
+        """Return features of the points and their local frame; see ``ScoreModel.prepare``."""
         transition = self.linearization.transition(state, time, time.new_full((1,), self.window))
-        return -self.network(self._features(state, time, transition.mean.T, transition.factor)), LocalFrame(
-            transition.factor
-        )
-
-    def _features(self, state: Tensor, time: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
         first, last = self.time_range
         elapsed = (time - first) / max(last - first, 1e-12)
         clock = torch.stack([2 * elapsed - 1, torch.exp(-5 * elapsed), torch.exp(-20 * elapsed)], -1)
         drift = self.process.drift(state, time) / self.drift_scale
-        moved = (mean - state) / torch.sqrt((factor * factor).sum(1)).T
-        return torch.cat([(state - self.center) / self.scale, torch.asinh(drift), torch.asinh(moved), clock], -1)
+        moved = (transition.mean.T - state) / torch.sqrt((transition.factor * transition.factor).sum(1)).T
+        features = torch.stack([(state - self.center) / self.scale, torch.asinh(drift), torch.asinh(moved)], -1)
+        return Prepared(features, clock, LocalFrame(transition.factor))
+
+    def weighted(self, prepared: Prepared) -> Tensor:
+        r"""Return :math:`-n_\theta`; see ``ScoreModel.weighted``."""
+        outputs: Tensor = self.network(torch.cat([prepared.features.flatten(1), prepared.clock], -1))
+        return -outputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Local:
+class Local(Parametrization):
     """The local parametrisation with a multilayer perceptron, to be built for a process and its trajectories.
 
     Arguments:
@@ -137,29 +142,21 @@ class Local:
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1; got {getattr(self, name)}.")
 
-    def build(self, process: Process, batches: TrajectoryBatches, lag: float) -> LocalScore:
-        """Return a fresh score whose scales are those of the trajectories.
-
-        Arguments:
-            process: The process.
-            batches: Simulated states.
-            lag: Lag of the objective, [time].
-        """
-        device = batches.states.device
-        pilot = batches.draw(
-            PILOT_SAMPLES, batches.training_paths, torch.Generator(device=device).manual_seed(PILOT_SAMPLES)
-        )
-        drift = process.drift(pilot.state, pilot.start)
-        # A component that does not move, or has no drift, keeps its own unit.
-        scale = torch.where(pilot.state.std(0) > 0, pilot.state.std(0), 1.0)
-        drift_scale = torch.where(drift.square().mean(0) > 0, drift.square().mean(0).sqrt(), 1.0)
+    def build(
+        self, process: Process, pilot: Pilot, schedule: LagSchedule, time_range: tuple[float, float]
+    ) -> LocalScore:
+        """Return a fresh score whose scales are those of the trajectories; see ``Parametrization.build``."""
+        drift = process.drift(pilot.states, pilot.times.to(pilot.states).unsqueeze(-1)).flatten(0, 1)
+        states, mean_square = pilot.states.flatten(0, 1), drift.square().mean(0)
+        longest = float(schedule.lag(torch.linspace(*time_range, 64, dtype=torch.float64)).max())
         return LocalScore(
             process,
-            batches.time_range,
-            window=LAGS_IN_WINDOW * lag if self.window is None else self.window,
-            center=pilot.state.mean(0).tolist(),
-            scale=scale.tolist(),
-            drift_scale=drift_scale.tolist(),
+            time_range,
+            window=LAGS_IN_WINDOW * longest if self.window is None else self.window,
+            center=states.mean(0).tolist(),
+            # A component that does not move, or has no drift, keeps its own unit.
+            scale=torch.where(states.std(0) > 0, states.std(0), 1.0).tolist(),
+            drift_scale=torch.where(mean_square > 0, mean_square.sqrt(), 1.0).tolist(),
             width=self.width,
             depth=self.depth,
         )

@@ -1,0 +1,6 @@
+"""Transition kernels: from a simulated state to the law of the state a lag later, one a file, on one contract."""
+
+from physcore.score.kernels.kernel import Kernel, Transitions
+from physcore.score.kernels.local_linear import LocalLinear
+
+__all__ = ["Kernel", "LocalLinear", "Transitions"]

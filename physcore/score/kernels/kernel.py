@@ -1,0 +1,35 @@
+"""The contract of a Gaussian transition kernel."""
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor
+
+from physcore.process import Process
+from physcore.score.transition import LocalTransition
+
+__all__ = ["Kernel", "Transitions"]
+
+
+Transitions = Callable[[Tensor, Tensor, Tensor], LocalTransition]
+
+
+class Kernel(abc.ABC):
+    """A way to the Gaussian law of the state a lag after a known one."""
+
+    group: ClassVar[str] = "physcore.kernels"
+
+    @abc.abstractmethod
+    def of(self, process: Process) -> Transitions:
+        """Return the kernel of a process.
+
+        Arguments:
+            process: The process.
+
+        Returns:
+            A function from start states ``(batch, d)``, start times ``(batch,)`` and lags ``(batch,)`` to transitions.
+
+        Raises:
+            ValueError: If the process has no such kernel; the reason is given.
+        """

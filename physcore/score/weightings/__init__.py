@@ -1,0 +1,6 @@
+"""Weightings of the loss, one a file, on one contract."""
+
+from physcore.score.weightings.own_frame import OwnFrame
+from physcore.score.weightings.weighting import Weighting
+
+__all__ = ["OwnFrame", "Weighting"]
