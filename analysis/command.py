@@ -68,7 +68,7 @@ class CompareCommand(Command):
 
         folder, communicator = job.folder, job.communicator
         settings: Comparison = job.settings.sections["compare"]
-        score = load_score(folder.path, device=resolve_device(job.settings.shared.device, communicator.rank))
+        score = load_score(folder.path, device=resolve_device(job.settings.shared.device, communicator.rank_on_host()))
         trajectories = open_run(folder.path)
         first = max(0, trajectories.sizes["path"] - settings.paths)
         job.say(f"compare: {trajectories.sizes['path'] - first} paths a frame -> {folder.comparison}")

@@ -9,14 +9,13 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from physcore.communicator import Communicator, abort_all, world
+from physcore.communicator import Communicator, abort_all, launched_rank, world
 from physcore.errors import USAGE_EXIT_CODE, exit_code
 from physcore.registry import build, load, names
 from physcore.settings import OptionParser, Settings
@@ -130,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = exit_code(error)
         if "--debug" in words or code == 1:
             traceback.print_exc()
-        rank = os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK"))
+        rank = launched_rank()
         where = "physcore" if rank is None else f"physcore (rank {rank})"
         print(f"{where}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr, flush=True)
         abort_all(code)

@@ -1,22 +1,30 @@
-"""How the ranks of a run talk to each other: one contract, a serial answer and MPI.
+"""How the ranks of a run talk to each other: one contract, a serial answer, MPI and torch.distributed.
 
 Ranks share fixed work (blocks of paths, slices of a batch), reduce float64 sufficient statistics and return the
 same result everywhere. mpi4py is imported here alone, and only under a launcher, so that a laptop needs no MPI.
+``mpiexec`` starts ranks of MPI, ``torchrun`` ranks of torch.distributed; either sums tensors on GPUs by NCCL.
 """
 
 import abc
 import os
+import platform
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Communicator", "SerialCommunicator", "world"]
 
 # Variables by which MPICH, Open MPI and SLURM tell a process how many were started together.
 LAUNCHER_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+LAUNCHER_RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+# Those by which torchrun does; all of them must be there.
+TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 SECONDS_BETWEEN_LOOKS = 0.002
 SUMMED = (np.float32, np.float64, np.int32, np.int64)
@@ -44,6 +52,18 @@ class Communicator(abc.ABC):
     @abc.abstractmethod
     def sum_in_place(self, buffer: NDArray[Any]) -> None:
         """Replace a contiguous array, float or integer of 32 or 64 bits, by its sum over the ranks."""
+
+    def sum_tensor(self, tensor: "Tensor") -> None:
+        """Replace a contiguous tensor of any device by its sum over the ranks."""
+        host = tensor.cpu()
+        self.sum_in_place(host.numpy())
+        if host is not tensor:
+            tensor.copy_(host)
+
+    def rank_on_host(self) -> int:
+        """Return the index of this rank among those of its host; every rank must ask at the same time."""
+        host = platform.node()
+        return self.gather(host)[: self.rank].count(host)
 
     def share(self, items: int) -> Iterator[int]:
         """Yield this rank's part of ``range(items)``: every size-th item from its rank on."""
@@ -95,6 +115,7 @@ class MPICommunicator(Communicator):
 
     def __init__(self, communicator: Any) -> None:
         self._mpi = communicator
+        self._devices: Communicator | None = None
         self.rank = communicator.Get_rank()
         self.size = communicator.Get_size()
 
@@ -115,6 +136,17 @@ class MPICommunicator(Communicator):
 
         self._mpi.Allreduce(MPI.IN_PLACE, buffer)
 
+    def sum_tensor(self, tensor: "Tensor") -> None:
+        """Replace a tensor by its sum over the ranks, on GPUs without a way through the host."""
+        if not tensor.is_cuda:
+            super().sum_tensor(tensor)
+            return
+        if self._devices is None:
+            from physcore.distributed import joined
+
+            self._devices = joined(self)
+        self._devices.sum_tensor(tensor)
+
     def barrier(self) -> None:
         """Wait until every rank has come here, asleep: a rank that spins would slow the one it waits for."""
         arrived = self._mpi.Ibarrier()
@@ -124,7 +156,22 @@ class MPICommunicator(Communicator):
 
 def launched_ranks() -> int:
     """Return how many ranks the launcher says it started, 1 without a launcher."""
+    if torchrun_ranks() > 1:
+        return torchrun_ranks()
     return max((int(os.environ[name]) for name in LAUNCHER_SIZES if os.environ.get(name, "").isdigit()), default=1)
+
+
+def launched_rank() -> int | None:
+    """Return the rank that the launcher says this is, None without a launcher of several."""
+    if launched_ranks() == 1:
+        return None
+    return next((int(os.environ[name]) for name in LAUNCHER_RANKS if os.environ.get(name, "").isdigit()), None)
+
+
+def torchrun_ranks() -> int:
+    """Return how many ranks torchrun started, 1 if it did not."""
+    there = all(os.environ.get(name) for name in TORCHRUN) and os.environ["WORLD_SIZE"].isdigit()
+    return int(os.environ["WORLD_SIZE"]) if there else 1
 
 
 def world() -> Communicator:
@@ -137,6 +184,10 @@ def world() -> Communicator:
     ranks = launched_ranks()
     if ranks == 1:
         return SerialCommunicator()
+    if torchrun_ranks() > 1:
+        from physcore.distributed import TorchCommunicator
+
+        return TorchCommunicator()
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # mpi4py without libmpi raises RuntimeError
@@ -158,7 +209,7 @@ def abort_all(status: int) -> None:
     Arguments:
         status: Exit status of the job.
     """
-    if launched_ranks() > 1:
+    if launched_ranks() > 1 and torchrun_ranks() == 1:  # torchrun ends the others itself when one fails
         try:
             from mpi4py.run import set_abort_status
         except ImportError:

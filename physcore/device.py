@@ -12,7 +12,7 @@ def resolve_device(name: str, rank: int = 0) -> torch.device:
 
     Arguments:
         name: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:0"``.
-        rank: Rank of this process; ranks take the GPUs in turn.
+        rank: Rank of this process among those of its host; they take the GPUs in turn.
 
     Raises:
         ValueError: If the name is unknown or the GPU is not there.

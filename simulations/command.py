@@ -28,7 +28,7 @@ class SimulateCommand(Command):
 
         simulation = job.settings.sections["simulate"]
         build("physcore.schemes", simulation.scheme, {}).check(job.process(), simulation.dt)
-        resolve_device(job.settings.shared.device, job.communicator.rank)
+        resolve_device(job.settings.shared.device, job.communicator.rank_on_host())
 
     def run(self, job: Job) -> None:
         """Simulate, or continue, or find that all is there."""
@@ -47,7 +47,7 @@ class SimulateCommand(Command):
                 **dataclasses.asdict(simulation),
                 seed=self._seed(fresh),
                 out=fresh.folder.path,
-                device=resolve_device(job.settings.shared.device, job.communicator.rank),
+                device=resolve_device(job.settings.shared.device, job.communicator.rank_on_host()),
                 communicator=job.communicator,
                 stop=job.stop,
             )

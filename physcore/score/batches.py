@@ -5,9 +5,11 @@ import math
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from physcore.errors import DataFileError
 from physcore.process import Process
+from physcore.score.importance import TimeProposal
 from physcore.score.lags import LagSchedule, Pilot
 from physcore.score.objectives.objective import Batch
 from physcore.score.training import Training
@@ -26,18 +28,30 @@ class TrajectoryBatches:
         trajectories: Trajectory Dataset.
         training: Settings: held-out fraction, first time, early emphasis.
         device: Where the states are held.
+        divided: Whether some of the paths are held out; where not, all of them serve both ends.
 
     Raises:
         DataFileError: If the paths are too few to hold some out.
     """
 
-    def __init__(self, process: Process, trajectories: xr.Dataset, training: Training, device: torch.device) -> None:
+    def __init__(
+        self,
+        process: Process,
+        trajectories: xr.Dataset,
+        training: Training,
+        device: torch.device,
+        *,
+        divided: bool = True,
+    ) -> None:
         self.process = process
         self.states = frames(process, trajectories).to(device)
         # float64: the frame below t - lag must be found exactly, or the lag would jump by a frame.
         self.times = torch.tensor(np.asarray(trajectories["time"].values, dtype=np.float64), device=device)
         self.training = training
         paths = self.states.shape[1]
+        if not divided:
+            self.training_paths = self.held_out_paths = range(paths)
+            return
         held_out = math.ceil(paths * training.held_out)
         if held_out >= paths:
             raise DataFileError(f"{paths} paths are too few to hold out {held_out} and train on the others.")
@@ -73,7 +87,25 @@ class TrajectoryBatches:
         paths = max(1, min(len(self.training_paths), PILOT_STATES // len(self.times)))
         return Pilot(process=self.process, times=self.times, states=self.states[:, :paths].float())
 
-    def draw(self, samples: int, paths: range, schedule: LagSchedule, generator: torch.Generator) -> Batch:
+    def places(self, schedule: LagSchedule, time: Tensor) -> Tensor:
+        """Return the numbers u in [0, 1] that make times, which are uniform unless a proposal says otherwise.
+
+        Arguments:
+            schedule: Lags of the objective.
+            time: Times, shape ``(sample,)``.
+        """
+        first, last = self.time_range(schedule)
+        fraction = ((time.double() - first) / (last - first)).clamp(0, 1)
+        return fraction ** (1 / self.training.early_emphasis)
+
+    def draw(
+        self,
+        samples: int,
+        paths: range,
+        schedule: LagSchedule,
+        generator: torch.Generator,
+        proposal: TimeProposal | None = None,
+    ) -> Batch:
         """Draw a batch.
 
         Arguments:
@@ -81,14 +113,16 @@ class TrajectoryBatches:
             paths: Which paths to draw from.
             schedule: Lags of the objective. Where a lag is zero, the times drawn are those of the frames.
             generator: Source of randomness, on the device of the states.
+            proposal: Density of the numbers that make times; uniform when None.
 
         Returns:
-            States, start times and wanted times in float32.
+            States, start times, wanted times and, for a proposal, the factors that undo it, in float32.
         """
         device = self.states.device
         first, last = self.time_range(schedule)
         uniform = torch.rand(samples, generator=generator, device=device, dtype=torch.float64)
-        time = first + (last - first) * uniform**self.training.early_emphasis
+        places, importance = (uniform, None) if proposal is None else proposal.drawn(uniform)
+        time = first + (last - first) * places**self.training.early_emphasis
         lag = schedule.lag(time)
         before = torch.searchsorted(self.times, time - (1 - 1e-9) * lag, right=True).sub_(1).clamp_(min=0)
         nearest = torch.searchsorted((self.times[1:] + self.times[:-1]) / 2, time)
@@ -96,4 +130,9 @@ class TrajectoryBatches:
         path = torch.randint(paths.start, paths.stop, (samples,), generator=generator, device=device)
         start = self.times[frame]
         time = torch.where(lag > 0, start + (time - start), start)
-        return Batch(state=self.states[frame, path], start=start.float(), time=time.float())
+        return Batch(
+            state=self.states[frame, path],
+            start=start.float(),
+            time=time.float(),
+            importance=None if importance is None else importance.float(),
+        )

@@ -19,10 +19,11 @@ from physcore.storage.manifest import versions
 from physcore.storage.publishing import checksum, publish, publish_text
 from physcore.storage.run import RunFolder
 
-__all__ = ["latest_checkpoint", "load_score", "read_tensors", "save_score", "write_tensors"]
+__all__ = ["BEST_SCORE", "latest_checkpoint", "load_score", "read_tensors", "save_score", "write_tensors"]
 
 SCORE_FORMAT = 1
 KEPT_CHECKPOINTS = 2
+BEST_SCORE = "best.pt"
 
 
 def write_tensors(path: Path, content: Mapping[str, Any]) -> None:

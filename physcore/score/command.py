@@ -113,7 +113,7 @@ class FitCommand(Command):
             model=_built("model", settings.model),
             training=settings.training,
             seed=self._seed(job),
-            device=resolve_device(job.settings.shared.device, communicator.rank),
+            device=resolve_device(job.settings.shared.device, communicator.rank_on_host()),
             checkpoints=folder.checkpoints,
             communicator=communicator,
             stop=job.stop,

@@ -13,6 +13,7 @@ COLUMNS = {
     "validation_loss": "loss of the averaged parameters on held-out paths",
     "validation_standard_error": "standard error of the validation loss",
     "learning_rate": "learning rate",
+    "skipped": "steps skipped since the last entry, for a loss or gradient that is not finite",
     "elapsed": "time spent training",
 }
 
@@ -39,6 +40,12 @@ class History:
     def elapsed(self) -> float:
         """Seconds of training at the last entry."""
         return self.columns["elapsed"][-1] if self.steps else 0.0
+
+    def csv(self) -> str:
+        """Return the history as comma-separated values, a line of names and a line for each entry."""
+        rows = zip(self.steps, *(self.columns[name] for name in COLUMNS), strict=True)
+        lines = [",".join(["step", *COLUMNS]), *(",".join(map(repr, row)) for row in rows)]
+        return "\n".join(lines) + "\n"
 
     def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:
         """Return the history as a Dataset with dimension ``step``."""

@@ -1,12 +1,15 @@
-"""The optimiser's side of a fit: Adam, the learning-rate schedule and the averaged parameters."""
+"""The optimiser's side of a fit: Adam, the learning rate and the averaged parameters.
 
-from collections.abc import Callable
-from typing import Any, cast
+Parameters, gradients and averages each lie in one flat buffer, of which those of the network are views: a step takes a
+few calls whatever the number of layers, and ranks sum one buffer. What is not finite is skipped without asking the
+device, which on a GPU would stall it.
+"""
+
+import copy
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor, nn
 
 from physcore.communicator import Communicator
 from physcore.score.model import ScoreModel
@@ -14,92 +17,101 @@ from physcore.score.training import Training
 
 __all__ = ["Optimization"]
 
-AverageFunction = Callable[[tuple[Tensor, ...] | list[Tensor], tuple[Tensor, ...] | list[Tensor], Tensor | int], None]
-
 
 class Optimization:
     """A score being optimised, with the exponential moving average of its parameters.
 
     Arguments:
         score: The score; its parameters are changed in place.
-        training: Learning rate, steps, decay and limit of the gradient.
+        training: Learning rate, decay and limit of the gradient.
+        communicator: Ranks whose gradients are summed.
+
+    Attributes:
+        averaged: The score with averaged parameters.
+        average: Its parameters that are learned, one after the other in one tensor.
     """
 
-    def __init__(self, score: ScoreModel, training: Training) -> None:
+    def __init__(self, score: ScoreModel, training: Training, communicator: Communicator) -> None:
         self.score = score
         self.training = training
-        self._parameters = [parameter for parameter in score.parameters() if parameter.requires_grad]
-        self._average = AveragedModel(score, multi_avg_fn=_moving_average(training.average_decay))
-        self._adam = torch.optim.Adam(self._parameters, lr=training.learning_rate, fused=True)
-        self._schedule = LambdaLR(self._adam, lambda step: training.learning_rate_after(step) / training.learning_rate)
+        self.averaged = copy.deepcopy(score).requires_grad_(False)
+        learned = {name: parameter for name, parameter in score.named_parameters() if parameter.requires_grad}
+        twins = dict(self.averaged.named_parameters())
+        self._communicator = communicator
+        self._parameters = nn.Parameter(_flattened(list(learned.values())))
+        self.average = _flattened([twins[name] for name in learned])
+        # The gradient, and after it a flag for each rank: raised where its loss or gradient is not finite.
+        self._buffer = self.average.new_zeros(len(self.average) + communicator.size)
+        self._gradient, self._flags = self._buffer.tensor_split([len(self.average)])
+        self._parameters.grad = self._gradient
+        pieces = torch.split(self._gradient, [parameter.numel() for parameter in learned.values()])
+        for parameter, piece in zip(learned.values(), pieces, strict=True):
+            parameter.grad = piece.view_as(parameter)
+        self._adam = torch.optim.Adam([self._parameters], lr=training.learning_rate, fused=True)
+        if training.compile:
+            mode = "reduce-overhead" if self.average.is_cuda else "default"
+            for network in score.children():
+                network.compile(mode=mode, dynamic=False)
 
-    @property
-    def averaged(self) -> ScoreModel:
-        """The score with averaged parameters."""
-        return cast(ScoreModel, self._average.module)
-
-    def step(self, loss: Tensor, communicator: Communicator) -> None:
-        """Do one step.
+    def step(self, loss: Tensor, done: int) -> tuple[Tensor, Tensor]:
+        """Do one step, or nothing if a loss or gradient is not finite.
 
         Arguments:
             loss: This rank's part of the mean loss; the parts add up.
-            communicator: Ranks whose gradients are summed.
+            done: Steps done before.
 
-        Raises:
-            ArithmeticError: If the gradient is not finite; nothing has been changed then.
+        Returns:
+            Whether the step was skipped, 0 or 1, the same on every rank, shape ``()``; and which ranks had something
+            that is not finite, shape ``(rank,)``.
         """
-        self._adam.zero_grad(set_to_none=True)
+        self._buffer.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
-        if communicator.size > 1:
-            self._sum_gradients(communicator)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.training.gradient_limit)
-        if not torch.isfinite(norm):
-            raise ArithmeticError(f"the gradient's norm is {float(norm)}")
+        self._flags[self._communicator.rank] = ~torch.isfinite(self._gradient.norm() + loss.detach())
+        if self._communicator.size > 1:
+            self._communicator.sum_tensor(self._buffer)
+        norm = self._gradient.norm()
+        skipped = (~torch.isfinite(norm) | (self._flags.sum() > 0)).float()
+        self._gradient.mul_((self.training.gradient_limit / (norm + 1e-6)).clamp(max=1.0))
+        self._adam.param_groups[0]["lr"] = self.training.learning_rate_after(done)
+        self._adam.found_inf = skipped  # type: ignore[attr-defined]  # how torch's own scaler has a fused step skipped
         self._adam.step()
-        self._schedule.step()
-        self._average.update_parameters(self.score)
+        self.average.lerp_(self._parameters.detach(), (1 - skipped) * self._renewal(done))
+        return skipped, self._flags.clone()
 
-    def result(self) -> ScoreModel:
-        """Return the averaged score, frozen."""
-        return self.averaged.requires_grad_(False)
+    def result(self, parameters: Tensor) -> ScoreModel:
+        """Return the averaged score, frozen, with the parameters given, all in one tensor as in ``average``."""
+        self.average.copy_(parameters)
+        for parameter in self.averaged.parameters():
+            parameter.data = parameter.data.clone()
+        return self.averaged
 
     def state(self) -> dict[str, Any]:
         """Return everything a later ``restore`` needs, as tensors and plain values."""
         return {
             "score": self.score.state_dict(),
-            "average": self._average.state_dict(),
+            "average": self.averaged.state_dict(),
             "adam": self._adam.state_dict(),
-            "schedule": self._schedule.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
         self.score.load_state_dict(state["score"])
-        self._average.load_state_dict(state["average"])
+        self.averaged.load_state_dict(state["average"])
         self._adam.load_state_dict(state["adam"])
-        self._schedule.load_state_dict(state["schedule"])
 
-    def _sum_gradients(self, communicator: Communicator) -> None:
-        """Sum the gradients over the ranks in one flat buffer."""
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).cpu()
-        communicator.sum_in_place(flat.numpy())
-        for gradient, summed in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-            gradient.copy_(summed.view_as(gradient))
+    def _renewal(self, done: int) -> float:
+        """Return the weight of the newest parameters in an average that forgets its start.
+
+        With a constant decay the random first parameters keep a weight of decay^steps, 2 % after 4,000 steps at 0.999;
+        a decay that rises as (1 + n) / (10 + n) has lost them long before.
+        """
+        return 1 - min(self.training.average_decay, (1 + done) / (10 + done)) if done else 1.0
 
 
-def _moving_average(decay: float) -> AverageFunction:
-    """Return an exponential moving average that forgets its start.
-
-    With a constant decay the random first parameters keep a weight of decay^steps, 2 % after 4,000 steps at 0.999; a
-    decay that rises as (1 + n) / (10 + n) has lost them long before.
-    """
-
-    @torch.no_grad()
-    def update(
-        averaged: tuple[Tensor, ...] | list[Tensor], current: tuple[Tensor, ...] | list[Tensor], count: Tensor | int
-    ) -> None:
-        n = int(count)
-        torch._foreach_lerp_(list(averaged), list(current), 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
+def _flattened(parameters: list[nn.Parameter]) -> Tensor:
+    """Move parameters into one tensor, of which they become views, and return it."""
+    flat = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+    pieces = torch.split(flat, [parameter.numel() for parameter in parameters])
+    for parameter, piece in zip(parameters, pieces, strict=True):
+        parameter.data = piece.view_as(parameter)
+    return flat

@@ -9,16 +9,20 @@ import dataclasses
 import torch
 
 from physcore.communicator import Communicator
-from physcore.score.batches import TrajectoryBatches
+from physcore.score.importance import TimeProposal
 from physcore.score.lags import LagSchedule
 from physcore.score.model import ScoreModel
 from physcore.score.objectives import Objective, Sampler, Samples
+from physcore.score.source import Source
+from physcore.score.training import Training
 from physcore.streams import Streams
 
 __all__ = ["SamplePool"]
 
 MOST_STEPS = 64
 LARGEST_POOL = 16_000_000  # numbers
+HELD_OUT_SAMPLES = 16_384
+PILOT_SAMPLES = 65_536
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -26,32 +30,37 @@ class SamplePool:
     """Makes the samples of a fit, the same for the same seed and step wherever it starts.
 
     Arguments:
-        batches: Where simulated states come from.
+        source: Where simulated states come from.
         objective: What makes samples of them.
         model: What prepares them.
+        training: Size of a step and of a round, and how times are drawn.
         seed: Seed of the fit.
         communicator: Ranks that share each step's samples; each makes its own.
     """
 
-    batches: TrajectoryBatches
+    source: Source
     objective: Objective
     model: ScoreModel
+    training: Training
     seed: int
     communicator: Communicator
     schedule: LagSchedule = dataclasses.field(init=False)
+    proposal: TimeProposal | None = dataclasses.field(init=False, default=None)
     _sampler: Sampler = dataclasses.field(init=False)
     _index: int = dataclasses.field(init=False, default=-1)
     _samples: Samples = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self.schedule = self.objective.schedule
-        self._sampler = self.objective.sampler(self.batches.process)
+        self._sampler = self.objective.sampler(self.source.held_out.process)
+        if self.training.importance_sampling:
+            self.proposal = self._measured()
 
     @property
     def steps(self) -> int:
         """Number of steps that one pool serves."""
-        numbers = self.batches.training.batch * self.batches.process.dimension**2
-        return max(1, min(MOST_STEPS, LARGEST_POOL // numbers))
+        numbers = self.training.batch * self.source.held_out.process.dimension**2
+        return max(1, min(MOST_STEPS, self.training.steps_per_round, LARGEST_POOL // numbers))
 
     def samples(self, step: int) -> Samples:
         """Return this rank's samples of a step."""
@@ -62,24 +71,40 @@ class SamplePool:
         return self._samples.rows(slice(place * mine, (place + 1) * mine))
 
     @torch.no_grad()
-    def held_out(self, samples: int) -> Samples:
+    def held_out(self) -> Samples:
         """Return samples of held-out paths, always the same."""
-        generator = Streams(self.seed, "fit/validation").generator(0, self.batches.states.device)
-        states = -(-samples // self.objective.samples_per_state)
-        batch = self.batches.draw(states, self.batches.held_out_paths, self.schedule, generator)
+        batches = self.source.held_out
+        generator = Streams(self.seed, "fit/validation").generator(0, batches.states.device)
+        states = -(-HELD_OUT_SAMPLES // self.objective.samples_per_state)
+        batch = batches.draw(states, batches.held_out_paths, self.schedule, generator)
         return self.objective.prepared(self.model, self._sampler(batch, generator))
 
     @torch.no_grad()
     def _made(self, index: int) -> Samples:
-        batches, rank, ranks = self.batches, self.communicator.rank, self.communicator.size
+        rank, ranks = self.communicator.rank, self.communicator.size
+        batches = self.source.round(index // -(-self.training.steps_per_round // self.steps))
         device = batches.states.device
         # The states are the same on every rank; each makes the samples of its own part.
-        wanted = -(-batches.training.batch // ranks) * self.steps
+        wanted = -(-self.training.batch // ranks) * self.steps
         states = -(-wanted // self.objective.samples_per_state)
         common = Streams(self.seed, "fit/batch").generator(index, device)
-        batch = batches.draw(states * ranks, batches.training_paths, self.schedule, common)
+        batch = batches.draw(states * ranks, batches.training_paths, self.schedule, common, self.proposal)
         own = Streams(self.seed, f"fit/noise/{rank}").generator(index, device)
         samples = self._sampler(batch.rows(slice(rank * states, (rank + 1) * states)), own)
         # Samples of one state lie side by side, and would otherwise meet in one step.
         order = torch.randperm(len(samples), generator=own, device=device)[:wanted]
         return self.objective.prepared(self.model, samples.rows(order))
+
+    def _measured(self) -> TimeProposal:
+        """Return the proposal for the losses of the score as it stands, the same on every rank."""
+        batches = self.source.round(0)
+        device = batches.states.device
+        generator = Streams(self.seed, "fit/pilot").generator(0, device)
+        states = -(-PILOT_SAMPLES // self.objective.samples_per_state)
+        with torch.no_grad():
+            batch = batches.draw(states, batches.training_paths, self.schedule, generator)
+            samples = self.objective.prepared(self.model, self._sampler(batch, generator))
+        losses = self.objective.loss(self.model, samples, generator).detach()
+        density = TimeProposal.measured(batches.places(self.schedule, samples.time), losses).density
+        common = self.communicator.broadcast(density.tolist())
+        return TimeProposal(torch.tensor(common, dtype=torch.float64, device=device))

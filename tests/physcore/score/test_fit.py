@@ -1,5 +1,6 @@
 """The verb fit: it reaches exact scores, resumes to the same bits, and stops at what is not a number."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from physcore import Process
+from physcore import Process, SerialCommunicator, load_score
 from physcore.errors import DataFileError, NumericalError, Stopped
-from physcore.score import LagSchedule, Local, LocalDenoising, Samples, ScoreModel, Training, fit
+from physcore.score import LagSchedule, Local, LocalDenoising, LocalScore, Samples, ScoreModel, Training, fit
+from physcore.score.optimization import Optimization
 from physcore.stopping import StopRequest
 from simulations import DoubleWell, OrnsteinUhlenbeck, simulate
 
@@ -97,13 +99,15 @@ class Failing(LocalDenoising):
     calls: list[int] = dataclasses.field(default_factory=list, repr=False, compare=False)
     fails_at: int = dataclasses.field(default=10**9, repr=False)
     with_nan: bool = dataclasses.field(default=False, repr=False)
+    for_good: bool = dataclasses.field(default=False, repr=False)
 
     def loss(self, model: ScoreModel, samples: Samples, generator: torch.Generator) -> Tensor:
         self.calls.append(1)
-        if len(self.calls) == self.fails_at and not self.with_nan:
+        fails = len(self.calls) == self.fails_at or (self.for_good and len(self.calls) > self.fails_at)
+        if fails and not self.with_nan:
             raise KeyboardInterrupt
         loss = super().loss(model, samples, generator)
-        return loss * torch.nan if len(self.calls) == self.fails_at else loss
+        return loss * torch.nan if fails else loss
 
 
 @pytest.mark.parametrize("fails_at", [60, 97], ids=["after-the-first-checkpoint", "after-the-second"])
@@ -159,7 +163,8 @@ def test_a8_checkpoints_of_a_fit_to_other_trajectories_are_refused(
 def test_held_out_paths_leave_no_trace_in_the_weights(data: xr.Dataset, uninterrupted: ScoreModel) -> None:
     changed = data.copy(deep=True)
     changed["x0"][-200:] = 7.0
-    other = fit(TRAP, changed, objective=LocalDenoising(lag=0.5), model=NETWORK, training=SMALL, seed=3)
+    last = dataclasses.replace(SMALL, significance=1e9)  # held-out paths may choose between weights, and do no more
+    other = fit(TRAP, changed, objective=LocalDenoising(lag=0.5), model=NETWORK, training=last, seed=3)
     for name, value in uninterrupted.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
     assert uninterrupted.history is not None
@@ -177,6 +182,7 @@ def test_history_records_the_losses(uninterrupted: ScoreModel) -> None:
         "validation_loss",
         "validation_standard_error",
         "learning_rate",
+        "skipped",
         "elapsed",
     }
     assert float(history["learning_rate"][-1]) == pytest.approx(0.0, abs=1e-12)
@@ -197,12 +203,53 @@ def test_c6_a_state_that_is_not_finite_is_an_error_with_its_place(data: xr.Datas
         fit(TRAP, bad, objective=LocalDenoising(lag=0.5), training=SMALL, seed=3)
 
 
-def test_e4_a_loss_that_is_not_finite_ends_the_fit_and_keeps_the_checkpoint(data: xr.Dataset, tmp_path: Path) -> None:
-    settings = {"model": NETWORK, "training": SMALL, "seed": 3, "checkpoints": tmp_path}
-    with pytest.raises(NumericalError, match=r"step 60.*learning_rate"):
-        fit(TRAP, data, objective=Failing(fails_at=61, with_nan=True), **settings)
-    assert [path.name for path in tmp_path.glob("*.pt")] == ["step000000045.pt"]
-    content = torch.load(next(tmp_path.glob("*.pt")), weights_only=True)
+def test_e4_a_step_that_is_not_finite_changes_nothing_and_the_fit_goes_on(data: xr.Dataset) -> None:
+    settings = {"model": NETWORK, "training": SMALL, "seed": 3}
+    bad = fit(TRAP, data, objective=Failing(fails_at=61, with_nan=True), **settings)
+    assert bad.history is not None
+    np.testing.assert_array_equal(bad.history["skipped"], [0, 1, 0])
+    assert np.isfinite(bad.history["training_loss"]).all()
+    assert relative_error(bad, TRAP, 1.0) < 0.2
+
+
+def test_e4_skipped_steps_are_exactly_skipped(data: xr.Dataset) -> None:
+    """With every step bad but the first few, parameters, averages and Adam stay where those left them."""
+    with torch.random.fork_rng(devices=[]):
+        score = LocalScore(TRAP, (0.0, 1.0), window=1.0, center=[0, 0], scale=[1, 1], drift_scale=[1, 1], width=8)
+    optimization = Optimization(score, Training(steps=10), SerialCommunicator())
+
+    def step(done: int, factor: float) -> tuple[Tensor, Tensor]:
+        loss = score(torch.ones(3, 2), torch.ones(3)).square().sum() * factor
+        return optimization.step(loss, done)
+
+    step(0, 1.0)
+    before = copy.deepcopy(optimization.state())
+    for bad in (torch.nan, torch.inf):
+        skipped, ranks = step(1, bad)
+        assert float(skipped) == 1
+        assert ranks.tolist() == [1]
+    for part in ("score", "average"):
+        for name, value in optimization.state()[part].items():
+            assert torch.equal(value, before[part][name])
+    for name, value in optimization.state()["adam"]["state"][0].items():
+        assert torch.equal(value, before["adam"]["state"][0][name]), name
+    skipped, ranks = step(1, 1.0)
+    assert float(skipped) == 0
+    assert ranks.tolist() == [0]
+    assert not torch.equal(optimization.state()["score"]["network.0.weight"], before["score"]["network.0.weight"])
+
+
+def test_e4_too_many_steps_that_are_not_finite_end_the_fit_and_keep_the_best(data: xr.Dataset, tmp_path: Path) -> None:
+    settings = {"model": NETWORK, "training": dataclasses.replace(SMALL, bad_steps=3), "seed": 3}
+    objective = Failing(fails_at=61, with_nan=True, for_good=True)
+    with pytest.raises(
+        NumericalError, match=r"rank 0, in \d+ of the .* steps before step 80; .*best\.pt.*learning_rate"
+    ):
+        fit(TRAP, data, objective=objective, **settings, checkpoints=tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["best.pt", "step000000045.pt"]
+    best = load_score(tmp_path / "best.pt")
+    assert relative_error(best, TRAP, 1.0) < 0.5
+    content = torch.load(tmp_path / "step000000045.pt", weights_only=True)
     assert all(torch.isfinite(value).all() for value in content["optimization"]["score"].values())
 
 
