@@ -83,7 +83,7 @@ class _ClosureTransitions:
         if not bool((wanted <= MOST_STEPS).all()):
             raise NumericalError(
                 f"lag times |J| reaches {float(wanted.max()) / STEPS_PER_RATE:.3g}, where |J| is the largest row sum "
-                "of the drift's Jacobian: too stiff for the Gaussian closure. Use shorter lags or the kernel local-linear."
+                "of the drift's Jacobian: too stiff for the Gaussian closure. Use shorter lags or kernel local-linear."
             )
         return torch.exp2(torch.ceil(torch.log2(wanted.clamp(min=FEWEST_STEPS)))).long()
 
