@@ -171,6 +171,17 @@ class Process(abc.ABC):
         tangent: Tensor = torch.func.jvp(lambda t: self.drift(state, t), (times,), (torch.ones_like(times),))[1]
         return tangent.to(state.dtype)
 
+    def clock(self, time: Tensor) -> Tensor | None:
+        """Return the clock B(t) of a drift and noise separable in time, f = B'(t) b(x), Q = B'(t) q; None for others.
+
+        Arguments:
+            time: Times, shape ``(...)``.
+
+        Returns:
+            Shape ``(...)``, units of 1, increasing; None unless a process gives it.
+        """
+        return None
+
     def noise_for(self, state: Tensor, time: Tensor) -> Tensor:
         """Return :math:`G(t)` in the dtype and on the device of the states, its shape checked.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 
-__all__ = ["UNROLLED", "cholesky", "multiply", "solve_transposed", "transpose_multiply"]
+__all__ = ["UNROLLED", "cholesky", "multiply", "solve_lower", "solve_transposed", "transpose_multiply"]
 
 UNROLLED = 12
 
@@ -73,6 +73,29 @@ def cholesky(matrix: Tensor) -> Tensor:
     if failed.any():
         raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
     return factor
+
+
+def solve_lower(lower: Tensor, vector: Tensor) -> Tensor:
+    """Return the solutions :math:`L^{-1} v`.
+
+    Arguments:
+        lower: Lower triangular matrices, shape ``(d, d, batch)``.
+        vector: Right-hand sides, shape ``(d, batch)``.
+
+    Returns:
+        Shape ``(d, batch)``.
+    """
+    d = lower.shape[0]
+    if d > UNROLLED:
+        solved: Tensor = torch.linalg.solve_triangular(lower.permute(2, 0, 1), vector.T.unsqueeze(-1), upper=False)
+        return solved.squeeze(-1).T
+    solution: list[Tensor] = []
+    for i in range(d):
+        rest = vector[i]
+        for k in range(i):
+            rest = rest - lower[i, k] * solution[k]
+        solution.append(rest / lower[i, i])
+    return torch.stack(solution)
 
 
 def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:

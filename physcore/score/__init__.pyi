@@ -4,9 +4,12 @@ from .fit import fit as fit
 from .kernels import GaussianClosure as GaussianClosure
 from .kernels import Kernel as Kernel
 from .kernels import LocalLinear as LocalLinear
+from .lags import AutomaticLag as AutomaticLag
+from .lags import ClockLag as ClockLag
 from .lags import FixedLag as FixedLag
 from .lags import LagSchedule as LagSchedule
 from .lags import Pilot as Pilot
+from .lags import TabulatedLag as TabulatedLag
 from .model import ScoreModel as ScoreModel
 from .objectives import Batch as Batch
 from .objectives import LocalDenoising as LocalDenoising

@@ -15,7 +15,7 @@ from physcore.trajectory import frames
 
 __all__ = ["TrajectoryBatches"]
 
-PILOT_STATES = 65_536
+PILOT_STATES = 1_048_576
 
 
 class TrajectoryBatches:
@@ -49,7 +49,7 @@ class TrajectoryBatches:
 
         Arguments:
             schedule: Lags of the objective. Unless the settings say otherwise, the first time is the first that lies
-                its lag after the first frame.
+                its lag after the first frame, the second frame for lags that shrink towards the first.
 
         Raises:
             DataFileError: If the trajectories are shorter than the lag.
@@ -63,6 +63,8 @@ class TrajectoryBatches:
             if not reached[:-1].any():
                 raise DataFileError(f"trajectories end at {end:g}; a lag of {lag:g} after {start:g} needs longer ones.")
             first = start + float(schedule.lag(candidates[reached.int().argmax()]))
+            if first == start and lag > 0:
+                first = float(self.times[1])
         elif not start < first < end:
             raise ValueError(f"`first_time` must lie inside ({start:g}, {end:g}); got {first:g}.")
         return first, end

@@ -15,7 +15,8 @@ class Training:
         batch: Samples in a step, shared between the ranks.
         learning_rate: Learning rate of Adam at the start; it falls to zero along a cosine.
         average_decay: Decay of the exponential moving average of the parameters, which is the result.
-        first_time: First time to train for, [time]; the objective's lag after the first frame when None.
+        first_time: First time to train for, [time]; the objective's lag after the first frame when None, or the
+            second frame where lags shrink towards the first.
         early_emphasis: Power p in t = first + (last - first) u^p with u uniform; 1 is uniform in time, larger
             values dwell on early times.
         held_out: Fraction of the paths that is never trained on and gives the validation loss.
