@@ -22,6 +22,7 @@ __all__ = ["build", "load", "name_of", "names", "plain"]
 GROUPS = (
     "physcore.commands",
     "physcore.models",
+    "physcore.networks",
     "physcore.objectives",
     "physcore.potentials",
     "physcore.processes",

@@ -22,7 +22,7 @@ from torch import Tensor
 from physcore.process import Process
 from physcore.score.batches import TrajectoryBatches
 from physcore.score.model import ScoreFrame, ScoreModel
-from physcore.score.networks import MLP
+from physcore.score.networks import MLP, Layout
 from physcore.small_matrices import solve_transposed, transpose_multiply
 
 __all__ = ["Local", "LocalScore"]
@@ -88,7 +88,7 @@ class LocalScore(ScoreModel):
             if len(value) != d:
                 raise ValueError(f"`{name}` must have {d} entries; got {len(value)}.")
             self.register_buffer(name, torch.tensor(list(value), dtype=torch.float32), persistent=False)
-        self.network = MLP(3 * d + 3, d, width=width, depth=depth)
+        self.network = MLP(width=width, depth=depth).build(Layout(components=d, channels=3, clock=3))
         self._shape = {"width": width, "depth": depth}
 
     @property
@@ -100,17 +100,18 @@ class LocalScore(ScoreModel):
     def weighted(self, state: Tensor, time: Tensor) -> tuple[Tensor, LocalFrame]:
         r"""Return :math:`-n_\theta` and the local frame; see ``ScoreModel.weighted``."""
         transition = self.linearization.transition(state, time, time.new_full((1,), self.window))
-        return -self.network(self._features(state, time, transition.mean.T, transition.factor)), LocalFrame(
-            transition.factor
-        )
+        features = self._features(state, time, transition.mean.T, transition.factor)
+        return -self.network(features, self._clock(time)), LocalFrame(transition.factor)
 
-    def _features(self, state: Tensor, time: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+    def _clock(self, time: Tensor) -> Tensor:
         first, last = self.time_range
         elapsed = (time - first) / max(last - first, 1e-12)
-        clock = torch.stack([2 * elapsed - 1, torch.exp(-5 * elapsed), torch.exp(-20 * elapsed)], -1)
+        return torch.stack([2 * elapsed - 1, torch.exp(-5 * elapsed), torch.exp(-20 * elapsed)], -1)
+
+    def _features(self, state: Tensor, time: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
         drift = self.process.drift(state, time) / self.drift_scale
         moved = (mean - state) / torch.sqrt((factor * factor).sum(1)).T
-        return torch.cat([(state - self.center) / self.scale, torch.asinh(drift), torch.asinh(moved), clock], -1)
+        return torch.stack([(state - self.center) / self.scale, torch.asinh(drift), torch.asinh(moved)], -1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
