@@ -22,7 +22,7 @@ from torch import Tensor
 from physcore.process import Process
 from physcore.score.lags import LagSchedule, Pilot
 from physcore.score.model import Prepared, Rows, ScoreFrame, ScoreModel
-from physcore.score.networks import MLP
+from physcore.score.networks import MLP, Layout
 from physcore.score.parametrizations.parametrization import Parametrization
 from physcore.small_matrices import solve_transposed, transpose_multiply
 
@@ -92,7 +92,7 @@ class LocalScore(ScoreModel):
             if len(value) != d:
                 raise ValueError(f"`{name}` must have {d} entries; got {len(value)}.")
             self.register_buffer(name, torch.tensor(list(value), dtype=torch.float32), persistent=False)
-        self.network = MLP(3 * d + 3, d, width=width, depth=depth)
+        self.network = MLP(width=width, depth=depth).build(Layout(components=d, channels=3, clock=3))
         self._shape = {"width": width, "depth": depth}
 
     @property
@@ -114,7 +114,7 @@ class LocalScore(ScoreModel):
 
     def weighted(self, prepared: Prepared) -> Tensor:
         r"""Return :math:`-n_\theta`; see ``ScoreModel.weighted``."""
-        outputs: Tensor = self.network(torch.cat([prepared.features.flatten(1), prepared.clock], -1))
+        outputs: Tensor = self.network(prepared.features, prepared.clock)
         return -outputs
 
 
