@@ -1,6 +1,7 @@
 from .checkpoint import load_score as load_score
 from .checkpoint import save_score as save_score
 from .fit import fit as fit
+from .kernels import GaussianClosure as GaussianClosure
 from .kernels import Kernel as Kernel
 from .kernels import LocalLinear as LocalLinear
 from .lags import FixedLag as FixedLag
