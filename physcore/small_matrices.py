@@ -10,7 +10,17 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 
-__all__ = ["UNROLLED", "cholesky", "multiply", "solve_transposed", "transpose_multiply"]
+__all__ = [
+    "UNROLLED",
+    "cholesky",
+    "cholesky_unchecked",
+    "determinant_logarithm",
+    "multiply",
+    "solve_factored",
+    "solve_transposed",
+    "solve_transposed_general",
+    "transpose_multiply",
+]
 
 UNROLLED = 12
 
@@ -57,6 +67,16 @@ def cholesky(matrix: Tensor) -> Tensor:
         if failed.any():
             raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
         return large.permute(1, 2, 0)
+    factor = cholesky_unchecked(matrix)
+    failed = ~(torch.diagonal(factor).sum(-1) > 0)  # the square root of a negative pivot is NaN
+    if failed.any():
+        raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
+    return factor
+
+
+def cholesky_unchecked(matrix: Tensor) -> Tensor:
+    """Return the lower Cholesky factors of ``(d, d, batch)``, entry by entry; NaN where a matrix has none."""
+    d = matrix.shape[0]
     zero = torch.zeros_like(matrix[0, 0])
     rows: list[list[Tensor]] = []
     for i in range(d):
@@ -69,10 +89,55 @@ def cholesky(matrix: Tensor) -> Tensor:
             row.append(rest.sqrt() if i == j else rest / rows[j][j])
         rows.append(row)
     factor = torch.stack([torch.stack(row + [zero] * (d - len(row))) for row in rows])
-    failed = ~(torch.diagonal(factor).sum(-1) > 0)  # the square root of a negative pivot is NaN
-    if failed.any():
-        raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
     return factor
+
+
+def solve_factored(lower: Tensor, vector: Tensor) -> Tensor:
+    """Return the solutions :math:`(L L^T)^{-1} v`, shapes ``(d, d, batch)`` and ``(d, batch)``."""
+    forward: list[Tensor] = []
+    for i in range(lower.shape[0]):
+        rest = vector[i]
+        for k in range(i):
+            rest = rest - lower[i, k] * forward[k]
+        forward.append(rest / lower[i, i])
+    return solve_transposed(lower, torch.stack(forward))
+
+
+def _eliminated(matrix: Tensor) -> list[list[Tensor]]:
+    """Return the factors of L U without pivoting, L below the diagonal, for matrices near the identity."""
+    d = matrix.shape[0]
+    rows = [list(row.unbind(0)) for row in matrix.unbind(0)]
+    for k in range(d):
+        for i in range(k + 1, d):
+            rows[i][k] = rows[i][k] / rows[k][k]
+            for j in range(k + 1, d):
+                rows[i][j] = rows[i][j] - rows[i][k] * rows[k][j]
+    return rows
+
+
+def determinant_logarithm(matrix: Tensor) -> Tensor:
+    r"""Return :math:`\log |\det A|`, shape ``(batch,)``, of matrices ``(d, d, batch)`` near the identity."""
+    rows = _eliminated(matrix)
+    total = rows[0][0].abs().log()
+    for k in range(1, len(rows)):
+        total = total + rows[k][k].abs().log()
+    return total
+
+
+def solve_transposed_general(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Return :math:`A^{-T} v` for matrices near the identity, shapes ``(d, d, batch)`` and ``(d, batch)``."""
+    rows, d = _eliminated(matrix), matrix.shape[0]
+    # A^T = U^T L^T: forward through U^T, backward through L^T, whose diagonal is one.
+    forward: list[Tensor] = []
+    for i in range(d):
+        rest = vector[i]
+        for k in range(i):
+            rest = rest - rows[k][i] * forward[k]
+        forward.append(rest / rows[i][i])
+    for i in reversed(range(d)):
+        for k in range(i + 1, d):
+            forward[i] = forward[i] - rows[k][i] * forward[k]
+    return torch.stack(forward)
 
 
 def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from .model import ScoreModel as ScoreModel
 from .objectives import Batch as Batch
 from .objectives import LocalDenoising as LocalDenoising
 from .objectives import Objective as Objective
+from .objectives import PathWeightedDenoising as PathWeightedDenoising
 from .objectives import Samples as Samples
 from .parametrizations import Local as Local
 from .parametrizations import LocalScore as LocalScore
