@@ -88,8 +88,7 @@ def cholesky_unchecked(matrix: Tensor) -> Tensor:
                 rest = rest - row[k] * other[k]
             row.append(rest.sqrt() if i == j else rest / rows[j][j])
         rows.append(row)
-    factor = torch.stack([torch.stack(row + [zero] * (d - len(row))) for row in rows])
-    return factor
+    return torch.stack([torch.stack(row + [zero] * (d - len(row))) for row in rows])
 
 
 def solve_factored(lower: Tensor, vector: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 r"""Denoising along simulated paths, whose targets are unbiased at any lag.
 
 A path is simulated from :math:`y_s` by a map of the drift, :math:`x \mapsto \Phi(x)`, between two halves of the noise,
-:math:`x \mapsto x + G \Delta W`. Beside it runs a target :math:`\eta` with :math:`E[\eta \,|\, X, y_s]` the score of the
-path's law given its start:
+:math:`x \mapsto x + G \Delta W`. Beside it runs a target :math:`\eta` with :math:`E[\eta \,|\, X, y_s]` the score of
+the path's law given its start:
 
 .. math:: \eta \leftarrow D\Phi^{-T} \left(\eta - \nabla \log |\det D\Phi|\right), \qquad
           \eta \leftarrow \eta - M \left(Q\,\Delta u\,\eta + G\,\Delta W\right), \quad Q = G G^T .
@@ -42,7 +42,7 @@ from physcore.streams import Streams
 
 __all__ = ["PathWeightedDenoising"]
 
-FIRST_PART = 0.1  # of the lag, in one step of the linearised process
+FIRST_STEPS = 2  # taken in one by the linearised process
 EARLIEST_TARGET = 0.5  # of the lag
 PATH_INDICES = 2**44
 
@@ -58,23 +58,24 @@ class PathWeightedDenoising(Denoising):
         weighting: The weight of the loss.
 
     Raises:
-        ValueError: If the lag or the numbers are not positive, or there are more targets than steps in half the lag.
+        ValueError: If the lag or the numbers are not positive, or the steps too few for the targets.
 
     Error:
         That of the simulation along the path, of second order in lag / steps.
     """
 
     lag: float | LagSchedule = 1.0
-    steps: int = 50
-    targets: int = 4
+    steps: int = 100
+    targets: int = 8
 
     def __post_init__(self) -> None:
         if not isinstance(self.lag, LagSchedule) and not (self.lag > 0 and math.isfinite(self.lag)):
             raise ValueError(f"`lag` must be positive and finite; got {self.lag}.")
         if self.targets < 1:
             raise ValueError(f"`targets` must be at least 1; got {self.targets}.")
-        if self.steps < 2 * self.targets:
-            raise ValueError(f"`steps` must be at least twice `targets`, {2 * self.targets}; got {self.steps}.")
+        if self.steps < 2 * self.targets + 2 * FIRST_STEPS:
+            least = 2 * self.targets + 2 * FIRST_STEPS
+            raise ValueError(f"`steps` must be at least {least} for {self.targets} `targets`; got {self.steps}.")
 
     @property
     def samples_per_state(self) -> int:
@@ -85,7 +86,7 @@ class PathWeightedDenoising(Denoising):
         """Return what simulates paths and their targets; see ``Objective.sampler``."""
         paths = _WeightedPaths(process)
         lags = 1 - (1 - EARLIEST_TARGET) * torch.arange(self.targets).flip(0) / self.targets
-        saved = torch.round(self.steps * (lags - FIRST_PART) / (1 - FIRST_PART)).to(torch.int64).numpy()
+        saved = torch.round(self.steps * lags).to(torch.int64).numpy() - FIRST_STEPS
 
         @torch.no_grad()
         def sample(batch: Batch, generator: torch.Generator) -> Samples:
@@ -114,19 +115,19 @@ class _WeightedPaths:
         d, state = self.process.dimension, batch.state.detach()
         lag = batch.time - batch.start
         noise = torch.randn(state.T.shape, generator=generator, dtype=state.dtype, device=state.device)
-        transition = self.linearization.transition(state, batch.start, FIRST_PART * lag)
+        step, first = lag / steps, FIRST_STEPS * lag / steps
+        transition = self.linearization.transition(state, batch.start, first)
         rows = [transition.state(noise).T, transition.score(noise).T, transition.mean]
         covariance = transition.covariance.permute(1, 2, 0)
         rows += [covariance[i, : i + 1] for i in range(d)]
-        rows.append((batch.start + FIRST_PART * lag).unsqueeze(0))
-        rows.append(((1 - FIRST_PART) * lag / steps).unsqueeze(0))
+        rows += [(batch.start + first).unsqueeze(0), step.unsqueeze(0)]
         start = torch.cat([row.expand(row.shape[0], len(state)) for row in rows]).contiguous()
         frames = start.new_empty(len(start), len(saved), start.shape[1])
         # Streams are the same for all batches; a batch takes paths of its own from an endless supply.
-        first = int(torch.randint(PATH_INDICES, (), generator=generator, device=state.device))
+        index = int(torch.randint(PATH_INDICES, (), generator=generator, device=state.device))
         if len(state):
-            self._stepper(start).advance(start, frames, saved, first, 0)
-        return tuple(part.T for part in (frames[:d].flatten(1), frames[d : 2 * d].flatten(1))) + (frames[-2].flatten(),)
+            self._stepper(start).advance(start, frames, saved, index, 0)
+        return frames[:d].flatten(1).T, frames[d : 2 * d].flatten(1).T, frames[-2].flatten()
 
     def _stepper(self, start: Tensor) -> Stepper:
         key = (start.dtype, start.device)
