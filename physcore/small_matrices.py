@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 UNROLLED = 12
+ELIMINATED = 6  # components up to which elimination is unrolled, which takes their cube of operations
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -75,8 +76,11 @@ def cholesky(matrix: Tensor) -> Tensor:
 
 
 def cholesky_unchecked(matrix: Tensor) -> Tensor:
-    """Return the lower Cholesky factors of ``(d, d, batch)``, entry by entry; NaN where a matrix has none."""
+    """Return the lower Cholesky factors of ``(d, d, batch)``, NaN where a matrix has none."""
     d = matrix.shape[0]
+    if d > UNROLLED:
+        large, failed = torch.linalg.cholesky_ex(matrix.permute(2, 0, 1))
+        return torch.where(failed > 0, torch.nan, large.permute(1, 2, 0))
     zero = torch.zeros_like(matrix[0, 0])
     rows: list[list[Tensor]] = []
     for i in range(d):
@@ -93,6 +97,9 @@ def cholesky_unchecked(matrix: Tensor) -> Tensor:
 
 def solve_factored(lower: Tensor, vector: Tensor) -> Tensor:
     """Return the solutions :math:`(L L^T)^{-1} v`, shapes ``(d, d, batch)`` and ``(d, batch)``."""
+    if lower.shape[0] > UNROLLED:
+        large: Tensor = torch.cholesky_solve(vector.T.unsqueeze(-1), lower.permute(2, 0, 1))
+        return large.squeeze(-1).T
     forward: list[Tensor] = []
     for i in range(lower.shape[0]):
         rest = vector[i]
@@ -116,6 +123,9 @@ def _eliminated(matrix: Tensor) -> list[list[Tensor]]:
 
 def determinant_logarithm(matrix: Tensor) -> Tensor:
     r"""Return :math:`\log |\det A|`, shape ``(batch,)``, of matrices ``(d, d, batch)`` near the identity."""
+    if matrix.shape[0] > ELIMINATED:
+        logarithm: Tensor = torch.linalg.slogdet(matrix.permute(2, 0, 1)).logabsdet
+        return logarithm
     rows = _eliminated(matrix)
     total = rows[0][0].abs().log()
     for k in range(1, len(rows)):
@@ -125,7 +135,11 @@ def determinant_logarithm(matrix: Tensor) -> Tensor:
 
 def solve_transposed_general(matrix: Tensor, vector: Tensor) -> Tensor:
     """Return :math:`A^{-T} v` for matrices near the identity, shapes ``(d, d, batch)`` and ``(d, batch)``."""
-    rows, d = _eliminated(matrix), matrix.shape[0]
+    d = matrix.shape[0]
+    if d > ELIMINATED:
+        solved: Tensor = torch.linalg.solve(matrix.permute(2, 1, 0), vector.T)
+        return solved.T
+    rows = _eliminated(matrix)
     # A^T = U^T L^T: forward through U^T, backward through L^T, whose diagonal is one.
     forward: list[Tensor] = []
     for i in range(d):

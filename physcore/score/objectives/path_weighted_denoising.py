@@ -66,7 +66,7 @@ class PathWeightedDenoising(Denoising):
 
     lag: float | LagSchedule = 1.0
     steps: int = 100
-    targets: int = 8
+    targets: int = 3
 
     def __post_init__(self) -> None:
         if not isinstance(self.lag, LagSchedule) and not (self.lag > 0 and math.isfinite(self.lag)):
@@ -81,6 +81,11 @@ class PathWeightedDenoising(Denoising):
     def samples_per_state(self) -> int:
         """How many samples are made from one simulated state."""
         return self.targets
+
+    @property
+    def spread(self) -> float:
+        """How far before the wanted time the samples of one state reach, as a part of the lag."""
+        return (1 - EARLIEST_TARGET) * (self.targets - 1) / self.targets
 
     def sampler(self, process: Process) -> Sampler:
         """Return what simulates paths and their targets; see ``Objective.sampler``."""
