@@ -29,7 +29,7 @@ def drawn(objective: Objective, process: Process, state: Tensor, time: float) ->
 def test_targets_of_a_linear_process_are_its_exact_transition_scores(process: Process) -> None:
     state = torch.randn(500, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     errors = []
-    for steps in (50, 100):
+    for steps in (40, 80):
         samples = drawn(PathWeightedDenoising(steps=steps, targets=4), process, state, 1.0)
         assert samples.target is not None
         lags = samples.time.reshape(4, -1)[:, 0]
@@ -41,7 +41,7 @@ def test_targets_of_a_linear_process_are_its_exact_transition_scores(process: Pr
         wrong = samples.target[:, 0] - torch.cat(exact)
         errors.append(float((wrong.square().mean() / torch.cat(exact).square().mean()).sqrt()))
     # What is left is the simulation's error along the path, of second order in the step.
-    assert errors[0] < 2e-3
+    assert errors[0] < 3e-3
     assert errors[1] < 0.3 * errors[0]
 
 
@@ -85,7 +85,7 @@ def test_targets_of_the_swimmer_are_unbiased_over_a_whole_unit_of_time(component
 
 @pytest.mark.parametrize(
     ("settings", "what"),
-    [({"lag": 0.0}, "lag"), ({"lag": float("inf")}, "lag"), ({"targets": 0}, "targets"), ({"steps": 19}, "steps")],
+    [({"lag": 0.0}, "lag"), ({"lag": float("inf")}, "lag"), ({"targets": 0}, "targets"), ({"steps": 9}, "steps")],
     ids=str,
 )
 def test_settings_out_of_range_are_refused_by_name(settings: dict[str, float], what: str) -> None:
