@@ -19,5 +19,7 @@ from .parametrizations import Parametrization as Parametrization
 from .training import Training as Training
 from .transition import LocalLinearization as LocalLinearization
 from .transition import LocalTransition as LocalTransition
+from .weightings import Likelihood as Likelihood
 from .weightings import OwnFrame as OwnFrame
+from .weightings import Uniform as Uniform
 from .weightings import Weighting as Weighting
