@@ -14,6 +14,7 @@ from .model import ScoreModel as ScoreModel
 from .objectives import Batch as Batch
 from .objectives import LocalDenoising as LocalDenoising
 from .objectives import Objective as Objective
+from .objectives import PathWeightedDenoising as PathWeightedDenoising
 from .objectives import Samples as Samples
 from .parametrizations import Local as Local
 from .parametrizations import LocalScore as LocalScore
@@ -21,5 +22,7 @@ from .parametrizations import Parametrization as Parametrization
 from .training import Training as Training
 from .transition import LocalLinearization as LocalLinearization
 from .transition import LocalTransition as LocalTransition
+from .weightings import Likelihood as Likelihood
 from .weightings import OwnFrame as OwnFrame
+from .weightings import Uniform as Uniform
 from .weightings import Weighting as Weighting

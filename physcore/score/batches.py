@@ -9,7 +9,7 @@ import xarray as xr
 from physcore.errors import DataFileError
 from physcore.process import Process
 from physcore.score.lags import LagSchedule, Pilot
-from physcore.score.objectives.objective import Batch
+from physcore.score.objectives.objective import Batch, Objective
 from physcore.score.training import Training
 from physcore.trajectory import frames
 
@@ -75,20 +75,23 @@ class TrajectoryBatches:
         paths = max(1, min(len(self.training_paths), PILOT_STATES // len(self.times)))
         return Pilot(process=self.process, times=self.times, states=self.states[:, :paths].float())
 
-    def draw(self, samples: int, paths: range, schedule: LagSchedule, generator: torch.Generator) -> Batch:
+    def draw(self, samples: int, paths: range, objective: Objective, generator: torch.Generator) -> Batch:
         """Draw a batch.
 
         Arguments:
             samples: Number of samples.
             paths: Which paths to draw from.
-            schedule: Lags of the objective. Where a lag is zero, the times drawn are those of the frames.
+            objective: What the states are for. Where its lag is zero, the times drawn are those of the frames. Times
+                are drawn beyond the last frame as far as its samples reach back, so that the end is not left out.
             generator: Source of randomness, on the device of the states.
 
         Returns:
             States, start times and wanted times in float32.
         """
         device = self.states.device
+        schedule = objective.schedule
         first, last = self.time_range(schedule)
+        last += objective.spread * float(schedule.lag(self.times[-1:]))
         uniform = torch.rand(samples, generator=generator, device=device, dtype=torch.float64)
         time = first + (last - first) * uniform**self.training.early_emphasis
         lag = schedule.lag(time)

@@ -10,7 +10,6 @@ import torch
 
 from physcore.communicator import Communicator
 from physcore.score.batches import TrajectoryBatches
-from physcore.score.lags import LagSchedule
 from physcore.score.model import ScoreModel
 from physcore.score.objectives import Objective, Sampler, Samples
 from physcore.streams import Streams
@@ -38,13 +37,11 @@ class SamplePool:
     model: ScoreModel
     seed: int
     communicator: Communicator
-    schedule: LagSchedule = dataclasses.field(init=False)
     _sampler: Sampler = dataclasses.field(init=False)
     _index: int = dataclasses.field(init=False, default=-1)
     _samples: Samples = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        self.schedule = self.objective.schedule
         self._sampler = self.objective.sampler(self.batches.process)
 
     @property
@@ -66,7 +63,7 @@ class SamplePool:
         """Return samples of held-out paths, always the same."""
         generator = Streams(self.seed, "fit/validation").generator(0, self.batches.states.device)
         states = -(-samples // self.objective.samples_per_state)
-        batch = self.batches.draw(states, self.batches.held_out_paths, self.schedule, generator)
+        batch = self.batches.draw(states, self.batches.held_out_paths, self.objective, generator)
         return self.objective.prepared(self.model, self._sampler(batch, generator))
 
     @torch.no_grad()
@@ -77,7 +74,7 @@ class SamplePool:
         wanted = -(-batches.training.batch // ranks) * self.steps
         states = -(-wanted // self.objective.samples_per_state)
         common = Streams(self.seed, "fit/batch").generator(index, device)
-        batch = batches.draw(states * ranks, batches.training_paths, self.schedule, common)
+        batch = batches.draw(states * ranks, batches.training_paths, self.objective, common)
         own = Streams(self.seed, f"fit/noise/{rank}").generator(index, device)
         samples = self._sampler(batch.rows(slice(rank * states, (rank + 1) * states)), own)
         # Samples of one state lie side by side, and would otherwise meet in one step.

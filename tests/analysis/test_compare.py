@@ -18,6 +18,7 @@ from analysis.table import error_table
 from physcore import Communicator
 from physcore.errors import DataFileError, NumericalError
 from physcore.score import ScoreModel
+from physcore.score.model import Prepared, Rows, ScoreFrame
 from simulations import DoubleWell, OrnsteinUhlenbeck, simulate
 
 TRAP = OrnsteinUhlenbeck(
@@ -36,11 +37,24 @@ class Perturbed(ScoreModel):
     def options(self) -> dict[str, Any]:
         return {}
 
-    def weighted(self, state: Tensor, time: Tensor) -> tuple[Tensor, "Perturbed"]:  # type: ignore[override]
-        return (1 + self.stretch) * TRAP.score(state, time), self
+    def prepare(self, state: Tensor, time: Tensor) -> Prepared:
+        return Prepared(TRAP.score(state, time).unsqueeze(-1), time.unsqueeze(-1), Plain())
+
+    def weighted(self, prepared: Prepared) -> Tensor:
+        return (1 + self.stretch) * prepared.features[..., 0]
+
+
+class Plain(ScoreFrame):
+    """The frame of the components as they are."""
+
+    def weight(self, score: Tensor) -> Tensor:
+        return score
 
     def unweight(self, weighted: Tensor) -> Tensor:
         return weighted
+
+    def rows(self, rows: Rows) -> "Plain":
+        return self
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ __all__ = ["AutomaticLag"]
 
 STARTS, STATES, LAGS, ENTRIES = 8, 8192, 12, 24
 BROKEN = 0.5**2  # squared relative error of a kernel that no longer serves; longer lags are not tried
-UNUSABLE = 1e6
+UNUSABLE = 1.0  # as wrong as no score at all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -68,8 +68,8 @@ def coupled_pairs(
         NumericalError: If the kernel cannot be computed at a lag.
 
     Error:
-        The difference of a pair is integrated by the trapezoidal rule with 8 steps and more, of a tenth of the lag where
-        lags grow by a third: to some 2 % of itself.
+        The difference of a pair is integrated by the trapezoidal rule with 8 steps and more, of a tenth of the lag
+        where lags grow by a third: to some 2 % of itself.
     """
     linear = _LinearMotion(process, state, time)
     beyond, elapsed = torch.zeros_like(linear.mean), 0.0

@@ -1,19 +1,20 @@
 r"""What a kernel costs the score over a lag, measured without a reference.
 
-Let :math:`q` be the law of the process a lag after some states, :math:`\hat q` that of the kernel after the same states,
-and :math:`\bar q` their mean. The minimiser of denoising score matching is :math:`\nabla \log \hat q`. With
+Let :math:`q` be the law of the process a lag after some states, :math:`\hat q` that of the kernel after the same
+states, and :math:`\bar q` their mean. The minimiser of denoising score matching is :math:`\nabla \log \hat q`. With
 :math:`\delta = (q - \hat q) / \bar q`, and features :math:`\phi_k` orthonormal under :math:`\bar q`,
 
 .. math:: \nabla \log q - \nabla \log \hat q = \frac{\nabla \delta}{1 - \delta^2 / 4} \approx \nabla \delta, \qquad
           \delta \approx \sum_k \phi_k\,\left(E_q \phi_k - E_{\hat q} \phi_k\right).
 
 The two expectations are taken over pairs of the same start and the same noise (see ``coupling``), so their difference
-is as quiet as it is small, and needs neither a density nor a target. :math:`E |\nabla \delta|^2` is formed from products
+is as quiet as it is small, and needs neither a density nor a target. :math:`E |\nabla \delta|^2` is formed from
+products
 of different parts of the pairs, whose errors are independent. The score's own size comes from Stein's identity,
 :math:`E[\phi_k\,\partial_i \log q] = -E[\partial_i \phi_k]`, as the square of its projection on the features.
 
-A target has the variance :math:`E (P^{-1})_{ii}` less that square. Errors and variances are relative to it, component by
-component, and the components' mean is taken: no unit enters.
+A target has the variance :math:`E (P^{-1})_{ii}` less that square. Errors and variances are relative to it, component
+by component, and the components' mean is taken: no unit enters.
 
 Source: derived; the expansion is the least-squares fit of a density ratio of Sugiyama, Suzuki and Kanamori, Density
 Ratio Estimation in Machine Learning (2012).

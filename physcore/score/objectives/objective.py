@@ -118,6 +118,11 @@ class Objective(abc.ABC):
         """How many samples are made from one simulated state."""
         return 1
 
+    @property
+    def spread(self) -> float:
+        """How far before the wanted time the samples of one state reach, as a part of the lag."""
+        return 0.0
+
     def fitted(self, pilot: Pilot) -> "Objective":
         """Return the objective with all that it measures beforehand known, its lags above all.
 

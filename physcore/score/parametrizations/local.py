@@ -22,13 +22,14 @@ from torch import Tensor
 from physcore.process import Process
 from physcore.score.lags import LagSchedule, Pilot
 from physcore.score.model import Prepared, Rows, ScoreFrame, ScoreModel
-from physcore.score.networks import MLP
+from physcore.score.networks import MLP, Layout
 from physcore.score.parametrizations.parametrization import Parametrization
 from physcore.small_matrices import solve_transposed, transpose_multiply
 
 __all__ = ["Local", "LocalScore"]
 
 LAGS_IN_WINDOW = 3.0
+SHORTEST_WINDOW = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class LocalScore(ScoreModel):
         process: The process, whose own linearisation makes the frame.
         time_range: First and last time of training.
         window: Time :math:`w` over which the frame's covariance builds up, [time].
+        start: Time of the first state, [time]; the covariance has built up since then at most.
         center: Mean of the states, one for each component.
         scale: Standard deviation of the states.
         drift_scale: Root mean square of the drift.
@@ -77,6 +79,7 @@ class LocalScore(ScoreModel):
         time_range: tuple[float, float],
         *,
         window: float,
+        start: float,
         center: Sequence[float],
         scale: Sequence[float],
         drift_scale: Sequence[float],
@@ -86,24 +89,26 @@ class LocalScore(ScoreModel):
         super().__init__(process, time_range)
         if not window > 0:
             raise ValueError(f"`window` must be positive; got {window}.")
-        self.window = window
+        self.window, self.start = window, start
         d = process.dimension
         for name, value in (("center", center), ("scale", scale), ("drift_scale", drift_scale)):
             if len(value) != d:
                 raise ValueError(f"`{name}` must have {d} entries; got {len(value)}.")
             self.register_buffer(name, torch.tensor(list(value), dtype=torch.float32), persistent=False)
-        self.network = MLP(3 * d + 3, d, width=width, depth=depth)
+        self.network = MLP(width=width, depth=depth).build(Layout(components=d, channels=3, clock=3))
         self._shape = {"width": width, "depth": depth}
 
     @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments that rebuild this model; see ``ScoreModel.options``."""
         scales = {name: getattr(self, name).tolist() for name in ("center", "scale", "drift_scale")}
-        return {"window": self.window, **scales, **self._shape}
+        return {"window": self.window, "start": self.start, **scales, **self._shape}
 
     def prepare(self, state: Tensor, time: Tensor) -> Prepared:
         """Return features of the points and their local frame; see ``ScoreModel.prepare``."""
-        transition = self.linearization.transition(state, time, time.new_full((1,), self.window))
+        # Since the start no more has built up; what moves the frame with time alone leaves the minimiser the score.
+        duration = (time - self.start).clamp(SHORTEST_WINDOW * self.window, self.window)
+        transition = self.linearization.transition(state, time, duration)
         first, last = self.time_range
         elapsed = (time - first) / max(last - first, 1e-12)
         clock = torch.stack([2 * elapsed - 1, torch.exp(-5 * elapsed), torch.exp(-20 * elapsed)], -1)
@@ -114,7 +119,7 @@ class LocalScore(ScoreModel):
 
     def weighted(self, prepared: Prepared) -> Tensor:
         r"""Return :math:`-n_\theta`; see ``ScoreModel.weighted``."""
-        outputs: Tensor = self.network(torch.cat([prepared.features.flatten(1), prepared.clock], -1))
+        outputs: Tensor = self.network(prepared.features, prepared.clock)
         return -outputs
 
 
@@ -153,6 +158,7 @@ class Local(Parametrization):
             process,
             time_range,
             window=LAGS_IN_WINDOW * longest if self.window is None else self.window,
+            start=float(pilot.times[0]),
             center=states.mean(0).tolist(),
             # A component that does not move, or has no drift, keeps its own unit.
             scale=torch.where(states.std(0) > 0, states.std(0), 1.0).tolist(),

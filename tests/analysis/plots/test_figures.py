@@ -56,7 +56,7 @@ def test_a_score_of_many_components_is_shown_against_the_exact_one_particle_by_p
     trajectories = simulate(process, paths=100, duration=0.5, dt=1e-2, seed=1)
     scales = {name: [1.0] * process.dimension for name in ("center", "scale", "drift_scale")}
     with torch.random.fork_rng(devices=[]):
-        score = LocalScore(process, (0.2, 0.5), window=0.6, **scales)
+        score = LocalScore(process, (0.2, 0.5), window=0.6, start=0.0, **scales)
     figure = plot_score_fields(score, Exact(process), trajectories, 0.5)
     names = [f"{name}_{{{particle}}}" for particle in (0, 1) for name in "xy"]
     assert [axes.get_xlabel() for axes in figure.axes] == [f"reference $s_{{{name}}}$" for name in names]

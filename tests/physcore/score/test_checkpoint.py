@@ -35,7 +35,9 @@ def damage(path: Path, how: str) -> None:
 @pytest.fixture
 def score() -> LocalScore:
     with torch.random.fork_rng(devices=[]):
-        return LocalScore(DoubleWell(), (0.1, 1.0), window=0.3, center=[0.0], scale=[1.0], drift_scale=[1.0], width=8)
+        return LocalScore(
+            DoubleWell(), (0.1, 1.0), window=0.3, start=0.0, center=[0.0], scale=[1.0], drift_scale=[1.0], width=8
+        )
 
 
 def test_tensors_survive(tmp_path: Path) -> None:

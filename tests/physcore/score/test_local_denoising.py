@@ -142,6 +142,7 @@ def local_score(process: Process, **options: float) -> LocalScore:
             process,
             (0.1, 1.0),
             window=3 * LAG,
+            start=0.0,
             center=[0.0] * d,
             scale=[1.0] * d,
             drift_scale=[1.0] * d,
