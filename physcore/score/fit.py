@@ -62,7 +62,8 @@ def fit(
         stop: Asked every few steps.
 
     Returns:
-        The score with averaged parameters; its ``history`` is a Dataset of losses.
+        The score with averaged parameters; its ``history`` is a Dataset of losses, whose attribute ``objective`` has the
+        lags that were chosen.
 
     Raises:
         DataFileError: If the trajectories do not fit the process or the objective.
@@ -149,7 +150,8 @@ class Trainer:
                     self._save()
                     self.stop.check("the fit", requested=True)
         score = self.optimization.result()
-        score.history = self.history.dataset({"settings": json.dumps(self.settings)})
+        about = {"settings": json.dumps(self.settings), "objective": repr(self.pool.objective)}
+        score.history = self.history.dataset(about)
         return score
 
     def _advance(self) -> Tensor:
