@@ -62,8 +62,8 @@ def fit(
         stop: Asked every few steps.
 
     Returns:
-        The score with averaged parameters; its ``history`` is a Dataset of losses, whose attribute ``objective`` has the
-        lags that were chosen.
+        The score with averaged parameters; its ``history`` is a Dataset of losses, whose attribute ``objective`` tells
+        the lags that were chosen.
 
     Raises:
         DataFileError: If the trajectories do not fit the process or the objective.
