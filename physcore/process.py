@@ -53,7 +53,8 @@ class Process(abc.ABC):
     r"""A diffusion with additive noise, :math:`dX = f(X, t) dt + G(t) dW`.
 
     Subclasses set ``variables`` and write ``drift``, ``noise`` and ``sample_initial``. They may give
-    ``jacobian`` in closed form and ``initial_log_density`` where the initial law has one. Parameters are best
+    ``jacobian`` in closed form, ``initial_log_density`` where the initial law has one and ``stationary_score`` where
+    it is known. Parameters are best
     held as fields of a frozen, keyword-only dataclass; their names are the physical ones.
 
     Attributes:
@@ -117,6 +118,22 @@ class Process(abc.ABC):
             "write it to use references that need the initial law."
         )
 
+    def stationary_score(self, state: Tensor) -> Tensor:
+        r"""Return the score :math:`\nabla \log \pi` of the stationary law, the prior of a generative process.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+
+        Returns:
+            Shape of ``state``, units 1 / [state].
+
+        Raises:
+            NotImplementedError: If the process does not give it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} gives no `stationary_score`; write it to learn what a score adds to it."
+        )
+
     @property
     def known_moments(self) -> tuple[KnownMoment, ...]:
         """Expectations that are known exactly, none unless a process gives them."""
@@ -170,6 +187,17 @@ class Process(abc.ABC):
             return torch.stack(_component_gradients(lambda t: self.drift(state, t), times), -1)
         tangent: Tensor = torch.func.jvp(lambda t: self.drift(state, t), (times,), (torch.ones_like(times),))[1]
         return tangent.to(state.dtype)
+
+    def clock(self, time: Tensor) -> Tensor | None:
+        """Return the clock B(t) of a drift and noise separable in time, f = B'(t) b(x), Q = B'(t) q; None for others.
+
+        Arguments:
+            time: Times, shape ``(...)``.
+
+        Returns:
+            Shape ``(...)``, units of 1, increasing; None unless a process gives it.
+        """
+        return None
 
     def noise_for(self, state: Tensor, time: Tensor) -> Tensor:
         """Return :math:`G(t)` in the dtype and on the device of the states, its shape checked.

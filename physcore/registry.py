@@ -24,6 +24,7 @@ GROUPS = (
     "physcore.kernels",
     "physcore.lags",
     "physcore.models",
+    "physcore.networks",
     "physcore.objectives",
     "physcore.potentials",
     "physcore.processes",
@@ -88,14 +89,19 @@ def build(group: str, name: str, parameters: Mapping[str, Any], *leading: Any) -
         leading: Positional arguments that come first, such as the process of a reference.
 
     Raises:
-        ValueError: If the name or a parameter is unknown, or a value has the wrong type or range.
+        ValueError: If the name or a parameter is unknown, one without a default is missing, or a value has the wrong
+            type or range.
     """
     part = load(group, name)
-    known = list(inspect.signature(part).parameters)[len(leading) :]
+    signature = dict(list(inspect.signature(part).parameters.items())[len(leading) :])
+    known = list(signature)
     hints = typing.get_type_hints(part.__init__)
     for key in parameters:
         if key not in known:
             raise ValueError(f"unknown parameter {key!r} of {name!r}: {suggestion(key, known)}")
+    missing = [key for key in known if signature[key].default is inspect.Parameter.empty and key not in parameters]
+    if missing:
+        raise ValueError(f"{name!r} must be given {', '.join(f'`{key}`' for key in missing)}.")
     try:
         return part(*leading, **{key: _given(key, value, hints.get(key, Any)) for key, value in parameters.items()})
     except ValueError as error:

@@ -10,9 +10,21 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 
-__all__ = ["UNROLLED", "cholesky", "multiply", "solve_transposed", "transpose_multiply"]
+__all__ = [
+    "UNROLLED",
+    "cholesky",
+    "cholesky_unchecked",
+    "determinant_logarithm",
+    "multiply",
+    "solve_factored",
+    "solve_lower",
+    "solve_transposed",
+    "solve_transposed_general",
+    "transpose_multiply",
+]
 
 UNROLLED = 12
+ELIMINATED = 6  # components up to which elimination is unrolled, which takes their cube of operations
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -57,6 +69,19 @@ def cholesky(matrix: Tensor) -> Tensor:
         if failed.any():
             raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
         return large.permute(1, 2, 0)
+    factor = cholesky_unchecked(matrix)
+    failed = ~(torch.diagonal(factor).sum(-1) > 0)  # the square root of a negative pivot is NaN
+    if failed.any():
+        raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
+    return factor
+
+
+def cholesky_unchecked(matrix: Tensor) -> Tensor:
+    """Return the lower Cholesky factors of ``(d, d, batch)``, NaN where a matrix has none."""
+    d = matrix.shape[0]
+    if d > UNROLLED:
+        large, failed = torch.linalg.cholesky_ex(matrix.permute(2, 0, 1))
+        return torch.where(failed > 0, torch.nan, large.permute(1, 2, 0))
     zero = torch.zeros_like(matrix[0, 0])
     rows: list[list[Tensor]] = []
     for i in range(d):
@@ -68,11 +93,79 @@ def cholesky(matrix: Tensor) -> Tensor:
                 rest = rest - row[k] * other[k]
             row.append(rest.sqrt() if i == j else rest / rows[j][j])
         rows.append(row)
-    factor = torch.stack([torch.stack(row + [zero] * (d - len(row))) for row in rows])
-    failed = ~(torch.diagonal(factor).sum(-1) > 0)  # the square root of a negative pivot is NaN
-    if failed.any():
-        raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
-    return factor
+    return torch.stack([torch.stack(row + [zero] * (d - len(row))) for row in rows])
+
+
+def solve_factored(lower: Tensor, vector: Tensor) -> Tensor:
+    """Return the solutions :math:`(L L^T)^{-1} v`, shapes ``(d, d, batch)`` and ``(d, batch)``."""
+    return solve_transposed(lower, solve_lower(lower, vector))
+
+
+def _eliminated(matrix: Tensor) -> list[list[Tensor]]:
+    """Return the factors of L U without pivoting, L below the diagonal, for matrices near the identity."""
+    d = matrix.shape[0]
+    rows = [list(row.unbind(0)) for row in matrix.unbind(0)]
+    for k in range(d):
+        for i in range(k + 1, d):
+            rows[i][k] = rows[i][k] / rows[k][k]
+            for j in range(k + 1, d):
+                rows[i][j] = rows[i][j] - rows[i][k] * rows[k][j]
+    return rows
+
+
+def determinant_logarithm(matrix: Tensor) -> Tensor:
+    r"""Return :math:`\log |\det A|`, shape ``(batch,)``, of matrices ``(d, d, batch)`` near the identity."""
+    if matrix.shape[0] > ELIMINATED:
+        logarithm: Tensor = torch.linalg.slogdet(matrix.permute(2, 0, 1)).logabsdet
+        return logarithm
+    rows = _eliminated(matrix)
+    total = rows[0][0].abs().log()
+    for k in range(1, len(rows)):
+        total = total + rows[k][k].abs().log()
+    return total
+
+
+def solve_transposed_general(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Return :math:`A^{-T} v` for matrices near the identity, shapes ``(d, d, batch)`` and ``(d, batch)``."""
+    d = matrix.shape[0]
+    if d > ELIMINATED:
+        solved: Tensor = torch.linalg.solve(matrix.permute(2, 1, 0), vector.T)
+        return solved.T
+    rows = _eliminated(matrix)
+    # A^T = U^T L^T: forward through U^T, backward through L^T, whose diagonal is one.
+    forward: list[Tensor] = []
+    for i in range(d):
+        rest = vector[i]
+        for k in range(i):
+            rest = rest - rows[k][i] * forward[k]
+        forward.append(rest / rows[i][i])
+    for i in reversed(range(d)):
+        for k in range(i + 1, d):
+            forward[i] = forward[i] - rows[k][i] * forward[k]
+    return torch.stack(forward)
+
+
+def solve_lower(lower: Tensor, vector: Tensor) -> Tensor:
+    """Return the solutions :math:`L^{-1} v`.
+
+    Arguments:
+        lower: Lower triangular matrices, shape ``(d, d, batch)``.
+        vector: Right-hand sides, shape ``(d, batch)``.
+
+    Returns:
+        Shape ``(d, batch)``.
+    """
+    d = lower.shape[0]
+    if d > UNROLLED:
+        solved: Tensor = torch.linalg.solve_triangular(lower.permute(2, 0, 1), vector.T.unsqueeze(-1), upper=False)
+        return solved.squeeze(-1).T
+    solution: list[Tensor] = []
+    for i in range(d):
+        rest = vector[i]
+        for k in range(i):
+            rest = rest - lower[i, k] * solution[k]
+        solution.append(rest / lower[i, i])
+    return torch.stack(solution)
 
 
 def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ from physcore.errors import DataFileError
 from physcore.process import Process
 from physcore.score.importance import TimeProposal
 from physcore.score.lags import LagSchedule, Pilot
-from physcore.score.objectives.objective import Batch
+from physcore.score.objectives.objective import Batch, Objective
 from physcore.score.training import Training
 from physcore.trajectory import frames
 
 __all__ = ["TrajectoryBatches"]
 
-PILOT_STATES = 65_536
+PILOT_STATES = 1_048_576
 
 
 class TrajectoryBatches:
@@ -63,7 +63,7 @@ class TrajectoryBatches:
 
         Arguments:
             schedule: Lags of the objective. Unless the settings say otherwise, the first time is the first that lies
-                its lag after the first frame.
+                its lag after the first frame, the second frame for lags that shrink towards the first.
 
         Raises:
             DataFileError: If the trajectories are shorter than the lag.
@@ -77,6 +77,8 @@ class TrajectoryBatches:
             if not reached[:-1].any():
                 raise DataFileError(f"trajectories end at {end:g}; a lag of {lag:g} after {start:g} needs longer ones.")
             first = start + float(schedule.lag(candidates[reached.int().argmax()]))
+            if first == start and lag > 0:
+                first = float(self.times[1])
         elif not start < first < end:
             raise ValueError(f"`first_time` must lie inside ({start:g}, {end:g}); got {first:g}.")
         return first, end
@@ -87,14 +89,14 @@ class TrajectoryBatches:
         paths = max(1, min(len(self.training_paths), PILOT_STATES // len(self.times)))
         return Pilot(process=self.process, times=self.times, states=self.states[:, :paths].float())
 
-    def places(self, schedule: LagSchedule, time: Tensor) -> Tensor:
+    def places(self, objective: Objective, time: Tensor) -> Tensor:
         """Return the numbers u in [0, 1] that make times, which are uniform unless a proposal says otherwise.
 
         Arguments:
-            schedule: Lags of the objective.
+            objective: What the times are for.
             time: Times, shape ``(sample,)``.
         """
-        first, last = self.time_range(schedule)
+        first, last = self._drawn_range(objective)
         fraction = ((time.double() - first) / (last - first)).clamp(0, 1)
         return fraction ** (1 / self.training.early_emphasis)
 
@@ -102,7 +104,7 @@ class TrajectoryBatches:
         self,
         samples: int,
         paths: range,
-        schedule: LagSchedule,
+        objective: Objective,
         generator: torch.Generator,
         proposal: TimeProposal | None = None,
     ) -> Batch:
@@ -111,7 +113,8 @@ class TrajectoryBatches:
         Arguments:
             samples: Number of samples.
             paths: Which paths to draw from.
-            schedule: Lags of the objective. Where a lag is zero, the times drawn are those of the frames.
+            objective: What the states are for. Where its lag is zero, the times drawn are those of the frames. Times
+                are drawn beyond the last frame as far as its samples reach back, so that the end is not left out.
             generator: Source of randomness, on the device of the states.
             proposal: Density of the numbers that make times; uniform when None.
 
@@ -119,7 +122,8 @@ class TrajectoryBatches:
             States, start times, wanted times and, for a proposal, the factors that undo it, in float32.
         """
         device = self.states.device
-        first, last = self.time_range(schedule)
+        schedule = objective.schedule
+        first, last = self._drawn_range(objective)
         uniform = torch.rand(samples, generator=generator, device=device, dtype=torch.float64)
         places, importance = (uniform, None) if proposal is None else proposal.drawn(uniform)
         time = first + (last - first) * places**self.training.early_emphasis
@@ -136,3 +140,7 @@ class TrajectoryBatches:
             time=time.float(),
             importance=None if importance is None else importance.float(),
         )
+
+    def _drawn_range(self, objective: Objective) -> tuple[float, float]:
+        first, last = self.time_range(objective.schedule)
+        return first, last + objective.spread * float(objective.schedule.lag(self.times[-1:]))

@@ -41,7 +41,7 @@ def fit(
     Arguments:
         process: The process that made the trajectories.
         trajectories: Dataset with dimensions ``path`` and ``time``, as ``simulate`` returns it; or what simulates
-            fresh ones while learning, such as ``simulations.Fresh``, of which nothing is stored.
+            fresh ones while learning, such as ``simulations.FreshSimulation``, of which nothing is stored.
         objective: What is minimised; ``LocalDenoising()`` when None.
         model: The parametrisation and its network; ``Local()`` when None.
         training: Steps, batch, learning rate and the rest; ``Training()`` when None.
@@ -56,7 +56,8 @@ def fit(
 
     Returns:
         The score with averaged parameters, the last ones or, if these are worse by more than the noise of the
-        validation loss, the best; its ``history`` is a Dataset of losses.
+        validation loss, the best; its ``history`` is a Dataset of losses, whose attribute ``objective`` tells the lags
+        that were chosen.
 
     Raises:
         DataFileError: If the trajectories do not fit the process or the objective.
@@ -72,7 +73,7 @@ def fit(
     folder = None if checkpoints is None else Path(checkpoints)
     if metrics is None and folder is not None:
         metrics = folder / "metrics.csv"
-    source = _source(process, trajectories, training, device)
+    source = _source(process, trajectories, training, seed=seed, device=device, communicator=communicator)
     pilot = source.round(0).pilot
     objective = given.fitted(pilot)
     settings: dict[str, str | int] = {
@@ -103,8 +104,14 @@ def fit(
 
 
 def _source(
-    process: Process, trajectories: xr.Dataset | FreshTrajectories, training: Training, device: torch.device
+    process: Process,
+    trajectories: xr.Dataset | FreshTrajectories,
+    training: Training,
+    *,
+    seed: int,
+    device: torch.device,
+    communicator: Communicator,
 ) -> Source:
-    if not isinstance(trajectories, xr.Dataset):
-        return Fresh(process, trajectories, training, device)
+    if isinstance(trajectories, FreshTrajectories):
+        return Fresh(process, trajectories, training, seed=seed, device=device, communicator=communicator)
     return Stored(TrajectoryBatches(process, trajectories, training, device))

@@ -10,7 +10,6 @@ import torch
 
 from physcore.communicator import Communicator
 from physcore.score.importance import TimeProposal
-from physcore.score.lags import LagSchedule
 from physcore.score.model import ScoreModel
 from physcore.score.objectives import Objective, Sampler, Samples
 from physcore.score.source import Source
@@ -44,14 +43,12 @@ class SamplePool:
     training: Training
     seed: int
     communicator: Communicator
-    schedule: LagSchedule = dataclasses.field(init=False)
     proposal: TimeProposal | None = dataclasses.field(init=False, default=None)
     _sampler: Sampler = dataclasses.field(init=False)
     _index: int = dataclasses.field(init=False, default=-1)
     _samples: Samples = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        self.schedule = self.objective.schedule
         self._sampler = self.objective.sampler(self.source.held_out.process)
         if self.training.importance_sampling:
             self.proposal = self._measured()
@@ -76,7 +73,7 @@ class SamplePool:
         batches = self.source.held_out
         generator = Streams(self.seed, "fit/validation").generator(0, batches.states.device)
         states = -(-HELD_OUT_SAMPLES // self.objective.samples_per_state)
-        batch = batches.draw(states, batches.held_out_paths, self.schedule, generator)
+        batch = batches.draw(states, batches.held_out_paths, self.objective, generator)
         return self.objective.prepared(self.model, self._sampler(batch, generator))
 
     @torch.no_grad()
@@ -88,7 +85,7 @@ class SamplePool:
         wanted = -(-self.training.batch // ranks) * self.steps
         states = -(-wanted // self.objective.samples_per_state)
         common = Streams(self.seed, "fit/batch").generator(index, device)
-        batch = batches.draw(states * ranks, batches.training_paths, self.schedule, common, self.proposal)
+        batch = batches.draw(states * ranks, batches.training_paths, self.objective, common, self.proposal)
         own = Streams(self.seed, f"fit/noise/{rank}").generator(index, device)
         samples = self._sampler(batch.rows(slice(rank * states, (rank + 1) * states)), own)
         # Samples of one state lie side by side, and would otherwise meet in one step.
@@ -102,9 +99,9 @@ class SamplePool:
         generator = Streams(self.seed, "fit/pilot").generator(0, device)
         states = -(-PILOT_SAMPLES // self.objective.samples_per_state)
         with torch.no_grad():
-            batch = batches.draw(states, batches.training_paths, self.schedule, generator)
+            batch = batches.draw(states, batches.training_paths, self.objective, generator)
             samples = self.objective.prepared(self.model, self._sampler(batch, generator))
         losses = self.objective.loss(self.model, samples, generator).detach()
-        density = TimeProposal.measured(batches.places(self.schedule, samples.time), losses).density
+        density = TimeProposal.measured(batches.places(self.objective, samples.time), losses).density
         common = self.communicator.broadcast(density.tolist())
         return TimeProposal(torch.tensor(common, dtype=torch.float64, device=device))

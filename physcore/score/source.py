@@ -1,11 +1,12 @@
 """Where the states that a fit learns from come from: trajectories at hand, or fresh ones, simulated while learning."""
 
 import abc
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 import xarray as xr
 
+from physcore.communicator import Communicator
 from physcore.process import Process
 from physcore.score.batches import TrajectoryBatches
 from physcore.score.training import Training
@@ -13,22 +14,30 @@ from physcore.score.training import Training
 __all__ = ["Fresh", "FreshTrajectories", "Source", "Stored"]
 
 
-class FreshTrajectories(Protocol):
-    """Simulates trajectories anew for each round of a fit, the same for the same round.
+class FreshTrajectories(abc.ABC):
+    """Settings of trajectories that are simulated anew for each round of a fit, and not stored.
 
-    Nothing is stored, so a round may be asked for again after a restart.
+    Subclasses write ``round``, and are frozen dataclasses whose ``repr`` tells one fit from another.
     """
 
-    def __call__(self, index: int) -> xr.Dataset:
-        """Return the trajectories of a round.
+    group: ClassVar[str] = "physcore.sources"
+
+    @abc.abstractmethod
+    def round(
+        self, process: Process, index: int, *, seed: int, device: torch.device, communicator: Communicator
+    ) -> xr.Dataset:
+        """Return the trajectories of a round, a function of process, seed and index alone.
 
         Arguments:
-            index: Index of the round. All ranks ask for the same one at the same time, and get the same.
+            process: The process.
+            index: Index of the round, 0 <= index.
+            seed: Seed of the fit.
+            device: Where to compute.
+            communicator: Ranks that may share the work; all ask for the same round and get the same trajectories.
 
         Returns:
             Trajectories with dimensions ``path`` and ``time``; the times are the same in all rounds.
         """
-        ...
 
 
 class Source(abc.ABC):
@@ -65,26 +74,42 @@ class Stored(Source):
 
 
 class Fresh(Source):
-    """Fresh trajectories for each round, those of round 0 held out.
+    """Fresh trajectories for each round, those of the first one held out.
 
     Arguments:
         process: The process.
-        simulate: What simulates them.
+        trajectories: What simulates them.
         training: Settings of the batches.
-        device: Where the states are held.
+        seed: Seed of the fit.
+        device: Where they are simulated, and the states held.
+        communicator: Ranks that share the work.
     """
 
-    def __init__(self, process: Process, simulate: FreshTrajectories, training: Training, device: torch.device) -> None:
-        self._process, self._simulate, self._training, self._device = process, simulate, training, device
-        self._index, self._batches = 0, self._simulated(0)
-        self.held_out = self._batches
-        self.description = repr(simulate)
+    def __init__(
+        self,
+        process: Process,
+        trajectories: FreshTrajectories,
+        training: Training,
+        *,
+        seed: int,
+        device: torch.device,
+        communicator: Communicator,
+    ) -> None:
+        self._process, self._trajectories, self._training = process, trajectories, training
+        self._seed, self._device, self._communicator = seed, device, communicator
+        self.description = repr(trajectories)
+        self.held_out = self._simulated(0)
+        self._index, self._batches = -1, self.held_out
 
     def round(self, index: int) -> TrajectoryBatches:
         """Return the states of a round, simulated when another one was asked for before."""
-        if index + 1 != self._index:
-            self._index, self._batches = index + 1, self._simulated(index + 1)
+        if index != self._index:
+            del self._batches  # two rounds of training states need not fit into memory
+            self._index, self._batches = index, self._simulated(index + 1)
         return self._batches
 
     def _simulated(self, index: int) -> TrajectoryBatches:
-        return TrajectoryBatches(self._process, self._simulate(index), self._training, self._device, divided=False)
+        dataset = self._trajectories.round(
+            self._process, index, seed=self._seed, device=self._device, communicator=self._communicator
+        )
+        return TrajectoryBatches(self._process, dataset, self._training, self._device, divided=False)

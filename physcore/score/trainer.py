@@ -169,7 +169,7 @@ class Trainer:
         self.tally.zero_()
         best = self.selection.offer(self.step, self.optimization.average, losses)
         if self.communicator.rank == 0:
-            if best and self.folder is not None:
+            if best and self.folder is not None and self.step < self.training.steps:  # then the result is at hand
                 self.folder.mkdir(parents=True, exist_ok=True)
                 save_score(self.optimization.averaged, self.folder / BEST_SCORE)
             if self.metrics is not None:
@@ -185,7 +185,8 @@ class Trainer:
     def _result(self) -> ScoreModel:
         step, parameters = self.selection.result(self.step, self.optimization.average, self._validated())
         score = self.optimization.result(parameters)
-        score.history = self.history.dataset({"settings": json.dumps(self.settings), "result_step": step})
+        about = {"settings": json.dumps(self.settings), "objective": repr(self.pool.objective), "result_step": step}
+        score.history = self.history.dataset(about)
         return score
 
     def _save(self) -> None:

@@ -29,7 +29,8 @@ class Training:
         warm_up: Steps over which the learning rate first rises from zero.
         average_decay: Decay of the exponential moving average of the parameters, which is what is validated and
             returned.
-        first_time: First time to train for, [time]; the objective's lag after the first frame when None.
+        first_time: First time to train for, [time]; the objective's lag after the first frame when None, or the
+            second frame where lags shrink towards the first.
         early_emphasis: Power p in t = first + (last - first) u^p with u uniform; 1 is uniform in time, larger
             values dwell on early times. It belongs to the loss that is minimised.
         importance_sampling: Whether times are drawn in proportion to the root mean square of their loss, measured

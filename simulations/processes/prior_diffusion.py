@@ -75,6 +75,10 @@ class PriorDiffusion(Process):
         r"""Return :math:`\beta(t)`, shape ``(...)``, at times of shape ``(...)``, [1 / time]."""
         return self.beta_start + time * (self.beta_end - self.beta_start)
 
+    def clock(self, time: Tensor) -> Tensor:
+        r"""Return :math:`B(t) = \beta_0 t + (\beta_1 - \beta_0) t^2 / 2`, shape ``(...)``; see ``Process.clock``."""
+        return self.beta_start * time + 0.5 * (self.beta_end - self.beta_start) * time * time
+
     def drift(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift, shape of ``state``; see ``Process.drift``."""
         return 0.5 * self.rate(time).to(state.dtype).unsqueeze(-1) * self.stationary_score(state)

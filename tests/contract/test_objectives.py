@@ -1,5 +1,6 @@
 """What every registered objective keeps to."""
 
+import dataclasses
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ import xarray as xr
 
 import physcore.score
 from physcore import Process
-from physcore.score import Batch, FixedLag, Objective, Samples, ScoreModel, Training
+from physcore.score import Batch, Objective, Samples, ScoreModel, Training
 from physcore.score.batches import TrajectoryBatches
 
 Exported = Callable[[ModuleType], dict[str, Any]]
@@ -20,8 +21,8 @@ STATES = 33
 @pytest.fixture
 def batch(process: Process, objective: Objective, trajectories: xr.Dataset, lag: float) -> Batch:
     batches = TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
-    schedule = FixedLag(gap=lag if objective.lag else 0.0)
-    return batches.draw(STATES, batches.training_paths, schedule, torch.Generator().manual_seed(2))
+    suited = dataclasses.replace(objective, lag=lag) if objective.lag else objective
+    return batches.draw(STATES, batches.training_paths, suited, torch.Generator().manual_seed(2))
 
 
 @pytest.fixture

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from physcore.errors import NumericalError
-from physcore.small_matrices import UNROLLED, cholesky, multiply, solve_transposed, transpose_multiply
+from physcore.small_matrices import (
+    UNROLLED,
+    cholesky,
+    cholesky_unchecked,
+    determinant_logarithm,
+    multiply,
+    solve_factored,
+    solve_transposed,
+    solve_transposed_general,
+    transpose_multiply,
+)
 
 DIMENSIONS = [1, 2, 3, UNROLLED, UNROLLED + 1, 10]
 BATCH = 7
@@ -87,3 +97,17 @@ def test_input_is_left_untouched(d: int) -> None:
     multiply(matrix, matrix)
     assert torch.equal(matrix, kept[0])
     assert torch.equal(vector, kept[1])
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 6, 7, UNROLLED + 1])
+def test_elimination_near_the_identity_agrees_with_the_library(d: int) -> None:
+    generator = torch.Generator().manual_seed(d)
+    matrix = torch.eye(d).double() + 0.2 * torch.randn(50, d, d, generator=generator, dtype=torch.float64)
+    vector = torch.randn(50, d, generator=generator, dtype=torch.float64)
+    columns = matrix.permute(1, 2, 0)
+    torch.testing.assert_close(determinant_logarithm(columns), torch.linalg.slogdet(matrix).logabsdet)
+    torch.testing.assert_close(solve_transposed_general(columns, vector.T).T, torch.linalg.solve(matrix.mT, vector))
+    definite = matrix @ matrix.mT + torch.eye(d).double()
+    lower = cholesky_unchecked(definite.permute(1, 2, 0))
+    torch.testing.assert_close(lower.permute(2, 0, 1), torch.linalg.cholesky(definite))
+    torch.testing.assert_close(solve_factored(lower, vector.T).T, torch.linalg.solve(definite, vector))

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from physcore.process import Process
+from physcore.score.kernels import Kernel
 
 __all__ = ["LagSchedule", "Pilot"]
 
@@ -45,10 +46,22 @@ class LagSchedule(abc.ABC):
             Lags, shape of ``time``, not negative, [time].
         """
 
-    def fitted(self, pilot: Pilot) -> "LagSchedule":
+    def fitted(self, pilot: Pilot, kernel: Kernel | None) -> "LagSchedule":
         """Return the schedule with all that it measures known; itself when there is nothing to measure.
 
         Arguments:
             pilot: Simulated states.
+            kernel: The objective's transition kernel, None if it has none.
+
+        Raises:
+            ValueError: If the schedule does not suit the process or the objective; the reason is given.
         """
         return self
+
+    def bias(self, time: Tensor) -> Tensor | None:
+        """Return the relative error of the score that the kernel is expected to make, None where it is not known.
+
+        Arguments:
+            time: Times, any shape, float64.
+        """
+        return None

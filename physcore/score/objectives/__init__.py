@@ -3,5 +3,6 @@
 from physcore.score.objectives.denoising import Denoising
 from physcore.score.objectives.local_denoising import LocalDenoising
 from physcore.score.objectives.objective import Batch, Objective, Sampler, Samples
+from physcore.score.objectives.path_weighted_denoising import PathWeightedDenoising
 
-__all__ = ["Batch", "Denoising", "LocalDenoising", "Objective", "Sampler", "Samples"]
+__all__ = ["Batch", "Denoising", "LocalDenoising", "Objective", "PathWeightedDenoising", "Sampler", "Samples"]

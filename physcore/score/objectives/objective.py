@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
+from physcore.score.kernels import Kernel
 from physcore.score.lags import FixedLag, LagSchedule, Pilot
 from physcore.score.model import Prepared, Rows, ScoreModel
 
@@ -99,11 +100,13 @@ Sampler = Callable[[Batch, torch.Generator], Samples]
 class Objective(abc.ABC):
     """A loss whose minimiser is the score. It never touches files, devices or optimisers.
 
-    Subclasses write ``sampler`` and ``loss``, and have a field ``lag`` where their samples start before their time.
+    Subclasses write ``sampler`` and ``loss``, and have a field ``lag`` where their samples start before their time,
+    and a field ``kernel`` where they start from a Gaussian one.
     """
 
     group: ClassVar[str] = "physcore.objectives"
     lag: float | LagSchedule = 0.0
+    kernel: Kernel | None = None
 
     @property
     def schedule(self) -> LagSchedule:
@@ -115,6 +118,11 @@ class Objective(abc.ABC):
         """How many samples are made from one simulated state."""
         return 1
 
+    @property
+    def spread(self) -> float:
+        """How far before the wanted time the samples of one state reach, as a part of the lag."""
+        return 0.0
+
     def fitted(self, pilot: Pilot) -> "Objective":
         """Return the objective with all that it measures beforehand known, its lags above all.
 
@@ -123,7 +131,7 @@ class Objective(abc.ABC):
         """
         if not isinstance(self.lag, LagSchedule):
             return self
-        return dataclasses.replace(self, lag=self.lag.fitted(pilot))  # type: ignore[type-var]
+        return dataclasses.replace(self, lag=self.lag.fitted(pilot, self.kernel))  # type: ignore[type-var]
 
     @abc.abstractmethod
     def sampler(self, process: Process) -> Sampler:

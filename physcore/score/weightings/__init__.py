@@ -1,6 +1,8 @@
 """Weightings of the loss, one a file, on one contract."""
 
+from physcore.score.weightings.likelihood import Likelihood
 from physcore.score.weightings.own_frame import OwnFrame
+from physcore.score.weightings.uniform import Uniform
 from physcore.score.weightings.weighting import Weighting
 
-__all__ = ["OwnFrame", "Weighting"]
+__all__ = ["Likelihood", "OwnFrame", "Uniform", "Weighting"]

@@ -6,14 +6,20 @@ import torch
 import xarray as xr
 
 from physcore.errors import DataFileError
-from physcore.score import FixedLag, Training
+from physcore.score import FixedLag, LocalDenoising, Training
 from physcore.score.batches import TrajectoryBatches
 from physcore.trajectory import trajectory_dataset
 from simulations import ActiveSwimmer
 
 PATHS, FRAMES, BETWEEN, START = 1000, 41, 0.05, 0.5
 CPU = torch.device("cpu")
-LAG = FixedLag(gap=0.2)
+LAG = LocalDenoising(lag=0.2)
+
+
+class Frames(LocalDenoising):
+    """An objective of the states at the frames themselves."""
+
+    schedule = FixedLag(gap=0.0)
 
 
 def labelled() -> xr.Dataset:
@@ -56,7 +62,7 @@ def test_states_lie_at_the_last_frame_that_is_a_lag_before() -> None:
 def test_wanted_times_fill_the_range_uniformly_or_early() -> None:
     for emphasis in (1.0, 2.0):
         source = batches(early_emphasis=emphasis)
-        first, last = source.time_range(LAG)
+        first, last = source.time_range(LAG.schedule)
         assert (first, last) == pytest.approx((START + 0.2, START + BETWEEN * (FRAMES - 1)))
         uniform = ((source.draw(20_000, source.training_paths, LAG, generator()).time - first) / (last - first)) ** (
             1 / emphasis
@@ -117,7 +123,7 @@ def test_too_few_paths_to_hold_one_out_are_refused() -> None:
 
 def test_without_a_lag_times_are_those_of_frames_all_alike() -> None:
     source = batches()
-    batch = source.draw(82_000, source.training_paths, FixedLag(gap=0.0), generator())
+    batch = source.draw(82_000, source.training_paths, Frames(), generator())
     assert torch.equal(batch.start, batch.time)
     counts = torch.bincount(batch.state[:, 1].long(), minlength=FRAMES).double()
     expected = torch.full((FRAMES,), 82_000 / (FRAMES - 1), dtype=torch.float64)

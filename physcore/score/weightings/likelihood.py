@@ -1,0 +1,24 @@
+"""The loss that bounds a likelihood."""
+
+import dataclasses
+
+from torch import Tensor
+
+from physcore.process import Process
+from physcore.score.model import ScoreFrame
+from physcore.score.weightings.weighting import Weighting
+
+__all__ = ["Likelihood"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Likelihood(Weighting):
+    r"""The noise as weight, :math:`A = G(t)^T`; components that no noise acts on are not learned.
+
+    Source: Song, Durkan, Murray and Ermon, Maximum likelihood training of score-based diffusion models (2021).
+    """
+
+    def apply(self, process: Process, weighted: Tensor, frame: ScoreFrame, time: Tensor) -> Tensor:
+        """Return what the noise does to the scores, shape ``(batch, noise)``; see ``Weighting.apply``."""
+        score = frame.unweight(weighted)
+        return (process.noise_for(score, time) * score.unsqueeze(-1)).sum(-2)

@@ -1,0 +1,93 @@
+"""Targets along simulated paths: exact for linear processes, unbiased at lags that linearisation cannot reach."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from analysis import FokkerPlanck
+from physcore import Process
+from physcore.score import Batch, LocalDenoising, LocalLinearization, Objective, PathWeightedDenoising, Samples
+from simulations import ActiveSwimmer, DoubleWell, OrnsteinUhlenbeck
+
+TRAP = OrnsteinUhlenbeck(
+    drift_matrix=((-1.0, -1.0), (0.5, -0.7)),
+    noise_matrix=((1.0, 0.0), (0.5, 0.8)),
+    initial_mean=(1.0, -0.5),
+    initial_covariance=((0.5, 0.1), (0.1, 0.2)),
+)
+INERTIAL = OrnsteinUhlenbeck(drift_matrix=((0.0, 1.0), (-1.0, -0.5)), noise_matrix=((0.0,), (0.7,)))
+
+
+def drawn(objective: Objective, process: Process, state: Tensor, time: float) -> Samples:
+    """Samples of states at time zero."""
+    start = torch.zeros(len(state), dtype=state.dtype)
+    batch = Batch(state=state, start=start, time=start + time)
+    return objective.sampler(process)(batch, torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("process", [TRAP, INERTIAL], ids=["every component driven", "one component driven"])
+def test_targets_of_a_linear_process_are_its_exact_transition_scores(process: Process) -> None:
+    state = torch.randn(500, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    errors = []
+    for steps in (40, 80):
+        samples = drawn(PathWeightedDenoising(steps=steps, targets=4), process, state, 1.0)
+        assert samples.target is not None
+        lags = samples.time.reshape(4, -1)[:, 0]
+        torch.testing.assert_close(lags, torch.tensor([0.625, 0.75, 0.875, 1.0], dtype=torch.float64))
+        exact = []
+        for points, lag in zip(samples.state[:, 0].reshape(4, -1, 2), lags, strict=True):
+            kernel = LocalLinearization(process).transition(state, torch.zeros(500).double(), lag.reshape(1))
+            exact.append(-torch.linalg.solve(kernel.covariance, (points - kernel.mean.T).unsqueeze(-1)).squeeze(-1))
+        wrong = samples.target[:, 0] - torch.cat(exact)
+        errors.append(float((wrong.square().mean() / torch.cat(exact).square().mean()).sqrt()))
+    # What is left is the simulation's error along the path, of second order in the step.
+    assert errors[0] < 3e-3
+    assert errors[1] < 0.3 * errors[0]
+
+
+def slope_z(samples: Samples, reference: Tensor, component: int) -> float:
+    """How far E[target . score] / E score^2 lies from one, in standard errors, over one sample for each path."""
+    assert samples.target is not None
+    paths = len(reference)
+    score = reference[:, component]
+    product = (samples.target[-paths:, 0, component].double() - score) * score
+    kept = torch.isfinite(product)
+    return float(product[kept].mean() / (product[kept].std() / kept.sum() ** 0.5))
+
+
+def last_points(samples: Samples, paths: int) -> Tensor:
+    return samples.state[-paths:, 0].double()
+
+
+def test_targets_of_a_double_well_are_unbiased_where_the_linearisation_is_not() -> None:
+    process, paths = DoubleWell(), 40_000
+    state = process.sample_initial(paths, torch.Generator().manual_seed(1)).float()
+    truth = FokkerPlanck(process)
+    truth.prepare([1.0])
+    unbiased = drawn(PathWeightedDenoising(steps=64), process, state, 1.0)
+    assert abs(slope_z(unbiased, truth.score(last_points(unbiased, paths), 1.0), 0)) < 5
+    biased = drawn(LocalDenoising(lag=1.0, antithetic=False), process, state, 1.0)
+    assert abs(slope_z(biased, truth.score(last_points(biased, paths), 1.0), 0)) > 5
+
+
+@pytest.mark.parametrize("component", [0, 1])
+def test_targets_of_the_swimmer_are_unbiased_over_a_whole_unit_of_time(component: int) -> None:
+    paths = 60_000
+    process = ActiveSwimmer()
+    state = process.sample_initial(paths, torch.Generator().manual_seed(1)).float()
+    truth = FokkerPlanck(process, cells=(384, 192))
+    truth.prepare([1.0])
+    samples = drawn(PathWeightedDenoising(), process, state, 1.0)
+    reference = truth.score(last_points(samples, paths), 1.0)
+    assert abs(slope_z(samples, reference, component)) < 5
+    assert abs(slope_z(samples, 0.8 * reference, component)) > 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"lag": 0.0}, "lag"), ({"lag": float("inf")}, "lag"), ({"targets": 0}, "targets"), ({"steps": 9}, "steps")],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused_by_name(settings: dict[str, float], what: str) -> None:
+    with pytest.raises(ValueError, match=f"`{what}`"):
+        PathWeightedDenoising(**settings)
