@@ -31,6 +31,7 @@ GROUPS = (
     "physcore.references",
     "physcore.schemes",
     "physcore.scores",
+    "physcore.sources",
     "physcore.weightings",
 )
 

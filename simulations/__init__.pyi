@@ -1,3 +1,4 @@
+from .fresh_simulation import FreshSimulation as FreshSimulation
 from .integrators import BAOAB as BAOAB
 from .integrators import SRA1 as SRA1
 from .integrators import EulerMaruyama as EulerMaruyama

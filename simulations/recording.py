@@ -5,7 +5,6 @@ import concurrent.futures
 import dataclasses
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,7 +59,8 @@ def recorded(simulator: BlockSimulator, folder: RunFolder, communicator: Communi
     """
     settings = simulator.simulation
     if communicator.rank == 0:
-        _claim(folder)
+        folder.claim()
+        folder.trajectories.mkdir(exist_ok=True)
     communicator.barrier()
     with locked(folder.path, communicator):
         manifest = _begin(simulator, folder, communicator)
@@ -128,20 +128,6 @@ def _publish(simulator: BlockSimulator, folder: RunFolder, block: int, segment: 
     paths = np.asarray(settings.block_paths(block))
     dataset = trajectory_dataset(simulator.process, states.numpy(), times, paths, attributes(simulator))
     return folder.segment(block, segment).name, folder.write_segment(block, segment, dataset)
-
-
-def _claim(folder: RunFolder) -> None:
-    """Make the run directory, refusing one that holds something else."""
-    path = folder.path
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(20, f"`out` = {path} is a file; name a directory")
-    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST_NAME).exists() and not _only_ours(path):
-        raise ValueError(f"`out` = {path} holds other files and no run; name a new or empty directory.")
-    folder.trajectories.mkdir(parents=True, exist_ok=True)
-
-
-def _only_ours(path: Path) -> bool:
-    return all(item.name == "trajectories" or item.name.startswith(".") for item in path.iterdir())
 
 
 def _begin(simulator: BlockSimulator, folder: RunFolder, communicator: Communicator) -> Manifest:

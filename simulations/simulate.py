@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -14,14 +13,12 @@ from physcore.registry import build
 from physcore.stopping import NEVER, StopRequest
 from physcore.storage.run import RunFolder
 from physcore.streams import random_seed, validated_seed
-from physcore.trajectory import trajectory_dataset
-from simulations.block import BlockSimulator, empty
-from simulations.recording import attributes, progress, recorded
-from simulations.simulation import PATHS_PER_GROUP, Simulation
+from simulations.block import BlockSimulator
+from simulations.in_memory import block_in_memory, simulated_in_memory
+from simulations.recording import recorded
+from simulations.simulation import Simulation
 
 __all__ = ["simulate"]
-
-LARGEST_BLOCK = 65_536
 
 
 def simulate(
@@ -77,7 +74,7 @@ def simulate(
     """
     communicator = communicator or SerialCommunicator()
     if paths_per_block is None:
-        paths_per_block = Simulation.paths_per_block if out is not None else _block_in_memory(paths, communicator.size)
+        paths_per_block = Simulation.paths_per_block if out is not None else block_in_memory(paths, communicator.size)
     settings = Simulation(
         paths=paths,
         duration=duration,
@@ -100,31 +97,5 @@ def simulate(
         device=torch.device(device),
     )
     if out is None:
-        return _simulate_in_memory(simulator, communicator)
+        return simulated_in_memory(simulator, communicator, shown=True)
     return recorded(simulator, RunFolder(Path(out)), communicator, stop)
-
-
-def _simulate_in_memory(simulator: BlockSimulator, communicator: Communicator) -> xr.Dataset:
-    settings = simulator.simulation
-    mine = list(communicator.share(settings.blocks))
-    shape = (simulator.process.dimension, settings.frames, settings.paths)
-    # Ranks fill their own blocks of zeros, and the sum of the bits is everything.
-    states = empty(shape, simulator.dtype) if communicator.size == 1 else torch.zeros(shape, dtype=simulator.dtype)
-    for block in progress(mine, communicator):
-        span, before = settings.block_paths(block), None
-        for segment in range(settings.segments):
-            frames = settings.segment_frames(segment)
-            part = states[:, frames.start : frames.stop, span.start : span.stop]
-            before = simulator.segment(block, segment, before, part)[:, -1]
-    for component in states.numpy():
-        communicator.sum_in_place(component.view(np.int32 if component.itemsize == 4 else np.int64))
-    indices = np.arange(settings.paths)
-    return trajectory_dataset(simulator.process, states.numpy(), settings.times, indices, attributes(simulator))
-
-
-def _block_in_memory(paths: int, ranks: int) -> int:
-    """Return a size of blocks that gives every rank the same work in as few calls as the cache likes."""
-    if isinstance(paths, bool) or not isinstance(paths, int) or paths < 1:
-        return PATHS_PER_GROUP  # the settings say what is wrong with them
-    share = -(-paths // (ranks * PATHS_PER_GROUP)) * PATHS_PER_GROUP
-    return min(share, LARGEST_BLOCK)

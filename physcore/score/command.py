@@ -4,14 +4,16 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from physcore.command import Command, Job
-from physcore.configuration import default_run, merged
-from physcore.registry import names
+from physcore.configuration import default_run, merged, target_run
+from physcore.registry import load, names
 from physcore.score.training import Training
 
 if TYPE_CHECKING:
     from physcore.score.model import ScoreModel
 
-__all__ = ["Fit", "FitCommand", "base_of_run"]
+__all__ = ["Fit", "FitCommand", "base_of_run", "base_online", "begun"]
+
+DEFAULT_SOURCE = "simulation"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,16 +24,20 @@ class Fit:
         objective: Registered ``name`` of the objective, and its parameters.
         model: Registered ``name`` of the parametrisation, and its parameters.
         training: Steps, batch, learning rate and the rest.
+        online: Registered ``name`` of what simulates fresh trajectories while learning, and its parameters; the run's
+            own trajectories are learned from when null.
     """
 
     objective: dict[str, Any] = dataclasses.field(default_factory=lambda: {"name": "local-denoising"})
     model: dict[str, Any] = dataclasses.field(default_factory=lambda: {"name": "local"})
     training: Training = dataclasses.field(default_factory=Training)
+    online: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for part in ("objective", "model"):
-            if not isinstance(getattr(self, part).get("name"), str):
-                raise ValueError(f"`{part}` must have a `name`; known: {', '.join(names(f'physcore.{part}s'))}.")
+        for part, group in (("objective", "objectives"), ("model", "models"), ("online", "sources")):
+            spec = getattr(self, part)
+            if spec is not None and not isinstance(spec.get("name"), str):
+                raise ValueError(f"`{part}` must have a `name`; known: {', '.join(names(f'physcore.{group}'))}.")
 
 
 def base_of_run(target: str) -> dict[str, Any]:
@@ -49,44 +55,78 @@ def base_of_run(target: str) -> dict[str, Any]:
 
     manifest = Manifest.read(Path(target))
     default = default_run(manifest.process) if manifest.process in names("physcore.processes") else {}
+    if not manifest.blocks:
+        default = merged(default, {"fit": {"online": manifest.simulation}})
     recorded = {stage: {k: v for k, v in request.items() if k != "seed"} for stage, request in manifest.stages.items()}
     run = {"process": manifest.process, "parameters": manifest.parameters, "seed": int(manifest.seed), "out": target}
     return merged(default, recorded) | run
 
 
-class FitCommand(Command):
-    """Learn a score from the trajectories of a run."""
+def base_online(target: str) -> dict[str, Any]:
+    """Return the configuration of a fit that simulates while it learns, by default as the run would be simulated.
 
-    summary: ClassVar[str] = "learn the score of a run's trajectories"
-    target: ClassVar[str] = "A run directory."
+    Arguments:
+        target: Registered name of a process, or a YAML file.
+
+    Raises:
+        ValueError: If the name is unknown or the file cannot be used.
+    """
+    import inspect
+
+    run = target_run(target)
+    known = inspect.signature(load("physcore.sources", DEFAULT_SOURCE)).parameters
+    simulated = {key: value for key, value in (run.get("simulate") or {}).items() if key in known}
+    return merged({"fit": {"online": {"name": DEFAULT_SOURCE, **simulated}}}, run)
+
+
+class FitCommand(Command):
+    """Learn a score from the trajectories of a run, or from fresh ones."""
+
+    summary: ClassVar[str] = "learn the score of a run's trajectories, or of fresh ones"
+    target: ClassVar[str] = "A run directory; or a process or YAML file, to simulate while learning and store nothing."
     section: ClassVar[type | None] = Fit
 
     def base(self, target: str) -> dict[str, Any]:
-        """Return the configuration of a run directory."""
-        return base_of_run(target)
+        """Return the configuration of a run directory, or of a fit without one."""
+        from pathlib import Path
+
+        named = target.endswith((".yaml", ".yml")) or target in names("physcore.processes")
+        return base_online(target) if named and not Path(target).is_dir() else base_of_run(target)
 
     def check(self, job: Job) -> None:
-        """Refuse an objective or a model that cannot be built."""
+        """Refuse an objective, a model or a source that cannot be built."""
         settings = job.settings.sections["fit"]
-        _built("objective", settings.objective)
-        _built("model", settings.model)
+        _built("objectives", settings.objective)
+        _built("models", settings.model)
+        if settings.online is not None:
+            _built("sources", settings.online).check(job.process())
 
     def run(self, job: Job) -> None:
         """Fit, or continue, or find that all is there."""
         from physcore.storage.lock import locked
         from physcore.storage.manifest import Manifest
 
-        folder, communicator = job.folder, job.communicator
-        Manifest.read(folder.path)
+        folder, communicator, online = job.folder, job.communicator, job.settings.sections["fit"].online
+        if online is None:
+            Manifest.read(folder.path)
+        else:
+            self.check(job)
+            if communicator.rank == 0:
+                folder.claim()
+            communicator.barrier()
         with locked(folder.path, communicator):
-            folder.verify(communicator)
+            if online is None:
+                folder.verify(communicator)
+            else:
+                begun(job, online)
             request = dataclasses.asdict(job.settings.sections["fit"]) | {"seed": self._seed(job)}
             done = folder.stage_is_done("fit", request, [folder.score, folder.history], job.settings.overwrite)
             communicator.barrier()
             if done:
                 job.say(f"fit: done already -> {folder.score}")
                 return
-            job.say(f"fit: {request['objective']}, {request['training']['steps']} steps -> {folder.score}")
+            of = "" if online is None else " on fresh trajectories"
+            job.say(f"fit: {request['objective']}, {request['training']['steps']} steps{of} -> {folder.score}")
             score = self._fit(job)
             if communicator.rank == 0:
                 self._publish(job, score, request)
@@ -108,9 +148,9 @@ class FitCommand(Command):
         process = build("physcore.processes", manifest.process, manifest.parameters)
         return fit(
             process,
-            open_run(folder.path),
-            objective=_built("objective", settings.objective),
-            model=_built("model", settings.model),
+            open_run(folder.path) if settings.online is None else _built("sources", settings.online),
+            objective=_built("objectives", settings.objective),
+            model=_built("models", settings.model),
             training=settings.training,
             seed=self._seed(job),
             device=resolve_device(job.settings.shared.device, communicator.rank_on_host()),
@@ -122,13 +162,15 @@ class FitCommand(Command):
     def _publish(self, job: Job, score: "ScoreModel", request: dict[str, Any]) -> None:
         import shutil
 
-        from physcore.score.checkpoint import save_score
+        from physcore.score.checkpoint import METRICS, save_score
         from physcore.storage.netcdf import write_dataset
+        from physcore.storage.publishing import publish_text
 
         folder = job.folder
         save_score(score, folder.score)
         if score.history is not None:
             write_dataset(score.history, folder.history)
+        publish_text(folder.metrics, (folder.checkpoints / METRICS).read_text(encoding="utf-8"))
         folder.manifest.staged("fit", request).write(folder.path)
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
@@ -137,8 +179,43 @@ class FitCommand(Command):
         return int(job.folder.manifest.seed) if seed is None else seed
 
 
-def _built(part: str, spec: dict[str, Any]) -> Any:
+def begun(job: Job, online: dict[str, Any]) -> None:
+    """Make the run directory's manifest, if it has none, for a score that is learned from fresh trajectories.
+
+    Arguments:
+        job: The job; it holds the lock of the directory.
+        online: What simulates them, and its parameters.
+
+    Raises:
+        ValueError: If the directory holds a run of another process.
+    """
+    import json
+
+    from physcore.registry import name_of
+    from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences
+    from physcore.streams import random_seed
+
+    process, path, seed = job.process(), job.folder.path, job.settings.shared.seed
+    if job.communicator.rank == 0 and not (path / MANIFEST_NAME).exists():
+        Manifest(
+            process=name_of(type(process)) or type(process).__qualname__,
+            parameters=json.loads(json.dumps(process.parameters)),
+            seed=str(random_seed() if seed is None else seed),
+            simulation=online,
+            blocks=0,
+            segments=0,
+        ).write(path)
+    job.communicator.barrier()
+    manifest = job.folder.manifest
+    wanted = {"process": name_of(type(process)) or type(process).__qualname__}
+    wanted |= json.loads(json.dumps(process.parameters))
+    changed = differences({"process": manifest.process, **manifest.parameters}, wanted)
+    if changed:
+        raise ValueError(f"{path} holds a run of another process ({'; '.join(changed)}); name another directory.")
+
+
+def _built(group: str, spec: dict[str, Any]) -> Any:
     from physcore.registry import build
 
     parameters = {key: value for key, value in spec.items() if key != "name"}
-    return build(f"physcore.{part}s", spec["name"], parameters)
+    return build(f"physcore.{group}", spec["name"], parameters)

@@ -8,6 +8,7 @@ import xarray as xr
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.score.batches import TrajectoryBatches
+from physcore.score.checkpoint import METRICS
 from physcore.score.model import ScoreModel
 from physcore.score.objectives import LocalDenoising, Objective
 from physcore.score.optimization import Optimization
@@ -72,7 +73,7 @@ def fit(
     device = torch.device(device)
     folder = None if checkpoints is None else Path(checkpoints)
     if metrics is None and folder is not None:
-        metrics = folder / "metrics.csv"
+        metrics = folder / METRICS
     source = _source(process, trajectories, training, seed=seed, device=device, communicator=communicator)
     pilot = source.round(0).pilot
     objective = given.fitted(pilot)

@@ -22,6 +22,16 @@ class FreshTrajectories(abc.ABC):
 
     group: ClassVar[str] = "physcore.sources"
 
+    def check(self, process: Process) -> None:
+        """Refuse a process that these trajectories cannot be of, before anything is simulated.
+
+        Arguments:
+            process: The process.
+
+        Raises:
+            ValueError: If they cannot; the reason is given.
+        """
+
     @abc.abstractmethod
     def round(
         self, process: Process, index: int, *, seed: int, device: torch.device, communicator: Communicator

@@ -50,8 +50,8 @@ class Manifest:
         process: Registered name of the process, or its class's name.
         parameters: Parameters of the process.
         seed: Seed as a decimal string; JSON numbers are not exact above 2^53.
-        simulation: Settings of the simulation.
-        blocks: Number of blocks of paths.
+        simulation: Settings of the simulation, of the fresh ones where none is stored.
+        blocks: Number of stored blocks of paths.
         segments: Number of time segments of each block.
         checksums: SHA-256 of every segment by file name; empty until the simulation is complete.
         stages: What each later stage that is done was asked for, by its name.
@@ -87,7 +87,7 @@ class Manifest:
     def _checked(self) -> "Manifest":
         for field in dataclasses.fields(self):
             typed(field.name, getattr(self, field.name), field.type)
-        if not self.seed.isdecimal() or min(self.blocks, self.segments) < 1:
+        if not self.seed.isdecimal() or min(self.blocks, self.segments) < 0:
             raise ValueError(f"seed {self.seed!r}, {self.blocks} blocks, {self.segments} segments")
         return self
 

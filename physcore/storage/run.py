@@ -2,7 +2,9 @@
 
 RUN/manifest.json                               what was asked for, checksums of the segments
 RUN/trajectories/block00000-segment0000.nc      one block of paths over one stretch of time
-RUN/score.pt, history.nc, comparison.nc, figures/
+RUN/score.pt, history.nc, metrics.csv, comparison.nc, figures/
+
+A run whose score is learned from fresh trajectories may hold none.
 """
 
 import contextlib
@@ -62,6 +64,11 @@ class RunFolder:
         return self.path / "history.nc"
 
     @property
+    def metrics(self) -> Path:
+        """The same as comma-separated values."""
+        return self.path / "metrics.csv"
+
+    @property
     def references(self) -> Path:
         """The folder of the computed references."""
         return self.path / "references"
@@ -75,6 +82,22 @@ class RunFolder:
     def figures(self) -> Path:
         """The folder of the figures."""
         return self.path / "figures"
+
+    def claim(self) -> None:
+        """Make the directory.
+
+        Raises:
+            NotADirectoryError: If a file has its name.
+            ValueError: If it holds something else than a run.
+        """
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(20, f"`out` = {path} is a file; name a directory")
+        if path.is_dir() and not (path / MANIFEST_NAME).exists():
+            others = [item for item in path.iterdir() if item.name != "trajectories" and item.name[0] != "."]
+            if others:
+                raise ValueError(f"`out` = {path} holds other files and no run; name a new or empty directory.")
+        path.mkdir(parents=True, exist_ok=True)
 
     def segment(self, block: int, segment: int) -> Path:
         """Return the file of one block of paths over one stretch of time."""
@@ -208,6 +231,8 @@ def open_run(path: str | Path) -> xr.Dataset:
     manifest = folder.manifest
     if not manifest.complete:
         raise DataFileError(f"the simulation in {path} is not finished; run `physcore simulate` again")
+    if not manifest.blocks:
+        raise DataFileError(f"{path} stores no trajectories; its score is learned from fresh ones")
     files = [[str(folder.segment(b, s)) for s in range(manifest.segments)] for b in range(manifest.blocks)]
     missing = [name for row in files for name in row if not Path(name).is_file()]
     if missing:
