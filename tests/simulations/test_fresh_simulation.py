@@ -136,5 +136,5 @@ def test_a8_a_fit_to_other_fresh_trajectories_is_not_continued(
 
 
 def test_fresh_trajectories_shorter_than_the_lag_are_refused() -> None:
-    with pytest.raises(DataFileError, match="lag of 0.5"):
+    with pytest.raises(DataFileError, match=r"lag of 0\.5"):
         learned(dataclasses.replace(FRESH, duration=0.5))
