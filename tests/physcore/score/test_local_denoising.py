@@ -33,7 +33,7 @@ def recorded(process: Process, state: Tensor, start: float, lag: float, antithet
     """Let the objective draw states and targets once."""
     times = torch.full((len(state),), start, dtype=state.dtype)
     batch = Batch(state=state, start=times, time=times + lag)
-    objective = LocalDenoising(lag=lag, antithetic=antithetic)
+    objective = LocalDenoising(lag=lag, variance_reduction="antithetic" if antithetic else "none")
     return Recorder(process, objective.sampler(process)(batch, torch.Generator().manual_seed(3)))
 
 
@@ -193,7 +193,7 @@ def gradients(antithetic: bool, lag: float, batches: int, samples: int) -> Tenso
     process = OrnsteinUhlenbeck.rotating_trap()
     score = local_score(process)
     parameters = list(score.parameters())[-2:]
-    objective, collected = LocalDenoising(lag=lag, antithetic=antithetic), []
+    objective, collected = LocalDenoising(lag=lag, variance_reduction="antithetic" if antithetic else "none"), []
     for k in range(batches):
         generator = torch.Generator().manual_seed(1000 * antithetic + k)
         state = process.law(torch.tensor(0.5)).sample(samples, generator)
