@@ -88,7 +88,7 @@ def test_perceptual_scales_are_measured_first_and_sane() -> None:
     with pytest.raises(ValueError, match="no scales"):
         Perceptual().apply(TRAP, state, score().prepare(state, time).frame, time)
     for times, scales in (((0.0,), ()), ((1.0, 0.0), ((1.0,), (1.0,))), ((0.0,), ((0.0,),))):
-        with pytest.raises(ValueError, match="`times`|`scales`"):
+        with pytest.raises(ValueError, match=r"`(times|scales)`"):
             Perceptual(times=times, scales=scales)
 
 
