@@ -37,7 +37,7 @@ class LocalDenoising(Denoising):
 
     Error:
         The law whose score is learned differs from the process's own by the kernel's error over one lag: in
-        relative L2 on the active swimmer 0.2 % at lag 0.1, 0.8 % at 0.2, 6 % at 0.4, for the linearised process.
+        relative L2 on the active swimmer 0.2 % at lag 0.1, 0.8 % at 0.2, 3 % at 0.4, for the linearised process.
     """
 
     lag: float | LagSchedule = 0.2
