@@ -56,7 +56,8 @@ def compare(
         Dataset with dimensions ``reference``, ``selection`` (full, driven, each component) and ``time``: relative score
         error ``value`` with ``standard_error``, the reference's mean square ``reference_norm``, its own relative error
         ``reference_error`` (NaN where unknown), the fraction of states ``outside`` that the reference knows nothing
-        about, and ``trained``, 0 at times outside the trained range, where the value is NaN.
+        about, and ``trained``, 0 at times outside the trained range, where the value is NaN. So it is for selections
+        with a component that the score does not learn; the attribute ``components`` names those that it does.
 
     Raises:
         ValueError: If a time was not saved, or there are fewer paths than blocks.
@@ -171,7 +172,8 @@ def _dataset(
     value, error, norm = [], [], []
     for indices in selections.values():
         chosen = sums.norm[..., indices].sum(-1)
-        ratio = ratio_of_means(sums.error[..., indices].sum(-1), chosen)
+        learned = 1.0 if set(indices) <= set(score.components) else np.nan
+        ratio = ratio_of_means(learned * sums.error[..., indices].sum(-1), chosen)
         value.append(ratio[0])
         error.append(ratio[1])
         with np.errstate(invalid="ignore"):
@@ -197,7 +199,11 @@ def _dataset(
             "selection": list(selections),
             "time": ("time", times, {"long_name": "time", "units": process.time_units}),
         },
-        {"process": name_of(type(process)) or type(process).__qualname__, "blocks": len(sums.error)},
+        {
+            "process": name_of(type(process)) or type(process).__qualname__,
+            "components": " ".join(names[i] for i in score.components),
+            "blocks": len(sums.error),
+        },
     )
 
 

@@ -53,7 +53,8 @@ class Process(abc.ABC):
     r"""A diffusion with additive noise, :math:`dX = f(X, t) dt + G(t) dW`.
 
     Subclasses set ``variables`` and write ``drift``, ``noise`` and ``sample_initial``. They may give
-    ``jacobian`` in closed form and ``initial_log_density`` where the initial law has one. Parameters are best
+    ``jacobian`` in closed form, ``initial_log_density`` where the initial law has one and ``stationary_score`` where
+    it is known. Parameters are best
     held as fields of a frozen, keyword-only dataclass; their names are the physical ones.
 
     Attributes:
@@ -115,6 +116,22 @@ class Process(abc.ABC):
         raise NotImplementedError(
             f"{type(self).__name__} gives no `initial_log_density`; "
             "write it to use references that need the initial law."
+        )
+
+    def stationary_score(self, state: Tensor) -> Tensor:
+        r"""Return the score :math:`\nabla \log \pi` of the stationary law, the prior of a generative process.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+
+        Returns:
+            Shape of ``state``, units 1 / [state].
+
+        Raises:
+            NotImplementedError: If the process does not give it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} gives no `stationary_score`; write it to learn what a score adds to it."
         )
 
     @property

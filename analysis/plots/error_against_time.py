@@ -28,8 +28,8 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
         reference: Name of the reference.
 
     Returns:
-        The figure: full score and driven components, bars of one standard error, and the reference's own
-        error: a line, or a note above where it is far below the score's.
+        The figure: full score, if all of it is learned, and driven components, bars of one standard error, and the
+        reference's own error: a line, or a note above where it is far below the score's.
     """
     part = comparison.sel(reference=reference)
     times = part["time"].values
@@ -39,6 +39,8 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
         for i, (selection, style) in enumerate(MARKERS.items()):
             entry = part.sel(selection=selection)
             value, error = entry["value"].values, entry["standard_error"].values
+            if not np.isfinite(value).any():
+                continue
             # A bar that reached below zero would run off a logarithmic axis.
             lower = np.minimum(error, 0.9 * value)
             axes.errorbar(times, value, (lower, error), lw=0.8, color=f"C{i}", label=f"{selection} score", **style)

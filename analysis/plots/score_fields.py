@@ -34,8 +34,8 @@ def plot_score_fields(score: ScoreModel, reference: Reference, trajectories: xr.
         time: A saved time.
 
     Returns:
-        In one dimension curves, in two dimensions maps of each component, in more dimensions each component of the
-        learned score against the reference's at simulated states.
+        In one dimension curves, in two dimensions maps of each learned component, in more dimensions each learned
+        component against the reference's at simulated states.
     """
     states = frames(score.process, trajectories.sel(time=[time], method="nearest"))[0]
     with styled():
@@ -80,9 +80,9 @@ def _maps(score: ScoreModel, reference: Reference, states: torch.Tensor, time: f
     learned, exact = _both(score, reference, grid, time)
     inhabited = _inhabited(states, axes_points)
     variables = score.process.variables
-    figure = Figure(figsize=(DOUBLE_COLUMN, 5.0), layout="constrained")
-    axes = figure.subplots(2, 3, sharex=True, sharey=True)
-    for i, row in enumerate(axes):
+    figure = Figure(figsize=(DOUBLE_COLUMN, 2.3 * len(score.components) + 0.4), layout="constrained")
+    axes = figure.subplots(len(score.components), 3, sharex=True, sharey=True, squeeze=False)
+    for i, row in zip(score.components, axes, strict=True):
         shown = [np.where(inhabited, field[..., i], np.nan) for field in (learned, exact, learned - exact)]
         limit = float(np.nanquantile(np.abs(shown[1]), 0.99))
         symbol = variables[i].symbol or variables[i].name
@@ -127,7 +127,8 @@ def _inhabited(states: torch.Tensor, points: list[Field]) -> NDArray[np.bool]:
 
 def _scatter(score: ScoreModel, reference: Reference, states: torch.Tensor, time: float) -> Figure:
     learned, exact = _both(score, reference, states[:SHOWN_STATES], time)
-    shown = shown_components(score.process, SHOWN_COMPONENTS)
+    shown = [i for i in shown_components(score.process, SHOWN_COMPONENTS) if i in score.components]
+    shown = shown or list(score.components[:SHOWN_COMPONENTS])
     figure = Figure(figsize=(DOUBLE_COLUMN, 2.2), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for i, axes in zip(shown, panels, strict=True):

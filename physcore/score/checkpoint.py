@@ -13,7 +13,7 @@ import torch
 
 from physcore.errors import DataFileError
 from physcore.process import Process
-from physcore.registry import build, load, name_of
+from physcore.registry import build, name_of
 from physcore.score.model import ScoreModel
 from physcore.storage.manifest import versions
 from physcore.storage.publishing import checksum, publish, publish_text
@@ -21,7 +21,7 @@ from physcore.storage.run import RunFolder
 
 __all__ = ["latest_checkpoint", "load_score", "read_tensors", "save_score", "write_tensors"]
 
-SCORE_FORMAT = 1
+SCORE_FORMAT = 2
 KEPT_CHECKPOINTS = 2
 
 
@@ -118,9 +118,9 @@ def load_score(path: str | Path, process: Process | None = None, device: torch.d
         elif json.loads(json.dumps(process.parameters)) != parameters:
             raise DataFileError(f"{path} is the score of {content['process']} with {parameters}, not of {process}")
         first, last = content["time_range"]
-        kind = load("physcore.scores", content["model"])
+        options = json.loads(content["options"])
         with torch.random.fork_rng(devices=[]):  # the first parameters are replaced; the caller's numbers stay his
-            score: ScoreModel = kind(process, (first, last), **json.loads(content["options"]))
+            score: ScoreModel = build("physcore.scores", content["model"], options, process, (first, last))
         score.load_state_dict(content["state"], strict=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataFileError(f"{path} is no score that can be rebuilt: {error}") from error

@@ -8,12 +8,17 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from physcore.particles import ManyParticles
 from physcore.process import Process
+from physcore.score.components import Components, Selection
+from physcore.score.networks import Layout
 from physcore.score.transition import LocalLinearization
 
 __all__ = ["Prepared", "Rows", "ScoreFrame", "ScoreModel"]
 
 Rows = slice | Tensor
+
+CLOCK_RATES = (5.0, 20.0)
 
 
 class ScoreFrame(abc.ABC):
@@ -21,11 +26,25 @@ class ScoreFrame(abc.ABC):
 
     @abc.abstractmethod
     def weight(self, score: Tensor) -> Tensor:
-        """Return :math:`M^T s`, shape ``(batch, component)``, for scores of the same shape."""
+        """Return :math:`M^T s` of the learned components.
+
+        Arguments:
+            score: Scores of all components, shape ``(batch, component)``.
+
+        Returns:
+            Shape ``(batch, learned component)``; the entries of other components play no part.
+        """
 
     @abc.abstractmethod
     def unweight(self, weighted: Tensor) -> Tensor:
-        """Return :math:`M^{-T} w`, shape ``(batch, component)``, for weighted scores of the same shape."""
+        """Return :math:`M^{-T} w`.
+
+        Arguments:
+            weighted: Weighted scores, shape ``(batch, learned component)``.
+
+        Returns:
+            Shape ``(batch, component)``, zero in components that are not learned.
+        """
 
     @abc.abstractmethod
     def rows(self, rows: Rows) -> "ScoreFrame":
@@ -60,14 +79,50 @@ class ScoreModel(nn.Module, abc.ABC):
     Arguments:
         process: The process whose score it is.
         time_range: First and last time it was or will be trained for.
+        components: Which components are learned; a score returns zero in the others.
+
+    Raises:
+        ValueError: If only driven components are to be learned and there are none.
     """
 
-    def __init__(self, process: Process, time_range: tuple[float, float]) -> None:
+    def __init__(self, process: Process, time_range: tuple[float, float], *, components: Selection = "all") -> None:
         super().__init__()
         self.process = process
         self.time_range = time_range
+        self.learned = Components.of(process, components)
         self.linearization = LocalLinearization(process)
         self.history: xr.Dataset | None = None
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """Indices of the learned components."""
+        return self.learned.indices
+
+    def layout(self, channels: int) -> Layout:
+        """Return the layout of a network that is shown so many features of each component, and the clock."""
+        process = self.process
+        particles = process.particles if isinstance(process, ManyParticles) else None
+        return Layout(components=process.dimension, channels=channels, clock=1 + len(CLOCK_RATES), particles=particles)
+
+    def hold(self, **scales: list[float]) -> None:
+        """Hold numbers, one for each component, as buffers; ``options`` repeats them and not the saved state.
+
+        Arguments:
+            scales: Numbers by the name of the buffer.
+
+        Raises:
+            ValueError: If there are not as many as components.
+        """
+        for name, values in scales.items():
+            if len(values) != self.process.dimension:
+                raise ValueError(f"`{name}` must have {self.process.dimension} entries; got {len(values)}.")
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+
+    def clock(self, time: Tensor) -> Tensor:
+        """Return features of times of shape ``(batch,)``, shape ``(batch, feature)``: finer early in the range."""
+        first, last = self.time_range
+        elapsed = (time - first) / max(last - first, 1e-12)
+        return torch.stack([2 * elapsed - 1, *(torch.exp(-rate * elapsed) for rate in CLOCK_RATES)], -1)
 
     def trained_at(self, time: float) -> bool:
         """Return whether a time lies in the trained range, to rounding."""
@@ -97,7 +152,7 @@ class ScoreModel(nn.Module, abc.ABC):
             prepared: What ``prepare`` made of the points.
 
         Returns:
-            Weighted scores :math:`M(y, t)^T s_\theta`, shape ``(batch, component)``.
+            Weighted scores :math:`M(y, t)^T s_\theta`, shape ``(batch, learned component)``.
         """
 
     def forward(self, state: Tensor, time: Tensor | float) -> Tensor:
@@ -108,7 +163,7 @@ class ScoreModel(nn.Module, abc.ABC):
             time: Times, shape ``(...)`` or broadcastable to it.
 
         Returns:
-            Score, shape and dtype of ``state``, units 1 / [state].
+            Score, shape and dtype of ``state``, units 1 / [state]; zero in components that are not learned.
 
         Raises:
             ValueError: If the last axis of ``state`` is not the process's dimension.

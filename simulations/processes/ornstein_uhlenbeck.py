@@ -179,6 +179,10 @@ class OrnsteinUhlenbeck(SolvableProcess):
         covariance = torch.from_numpy(self._stationary())
         return Gaussian(mean=covariance.new_zeros(self.dimension), covariance=covariance)
 
+    def stationary_score(self, state: Tensor) -> Tensor:
+        """Return the score of the stationary law, shape of ``state``; see ``Process.stationary_score``."""
+        return self.stationary_law().score(state.double()).to(state.dtype)
+
     def _stationary(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         drift, noise = np.array(self.drift_matrix), np.array(self.noise_matrix)
         solution = scipy.linalg.solve_continuous_lyapunov(drift, -noise @ noise.T)

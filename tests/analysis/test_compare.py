@@ -1,5 +1,6 @@
 """Comparing scores: exact is exact, a known perturbation gives its own square, ranks do not matter."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from analysis.table import error_table
 from physcore import Communicator
 from physcore.errors import DataFileError, NumericalError
 from physcore.score import ScoreModel
+from physcore.score.components import Components, Selection
 from physcore.score.model import Prepared, Rows, ScoreFrame
 from simulations import DoubleWell, OrnsteinUhlenbeck, simulate
 
@@ -26,11 +28,29 @@ TRAP = OrnsteinUhlenbeck(
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Plain(ScoreFrame):
+    """No frame at all."""
+
+    learned: Components
+
+    def weight(self, score: Tensor) -> Tensor:
+        return self.learned.take(score)
+
+    def unweight(self, weighted: Tensor) -> Tensor:
+        return self.learned.place(weighted)
+
+    def rows(self, rows: Rows) -> "Plain":
+        return self
+
+
 class Perturbed(ScoreModel):
     """The exact score, with each component stretched by a factor of its own."""
 
-    def __init__(self, *stretch: float, time_range: tuple[float, float] = (0.25, 1.0)) -> None:
-        super().__init__(TRAP, time_range)
+    def __init__(
+        self, *stretch: float, time_range: tuple[float, float] = (0.25, 1.0), components: Selection = "all"
+    ) -> None:
+        super().__init__(TRAP, time_range, components=components)
         self.stretch = torch.nn.Parameter(torch.tensor(stretch, dtype=torch.float64))
 
     @property
@@ -38,23 +58,10 @@ class Perturbed(ScoreModel):
         return {}
 
     def prepare(self, state: Tensor, time: Tensor) -> Prepared:
-        return Prepared(TRAP.score(state, time).unsqueeze(-1), time.unsqueeze(-1), Plain())
+        return Prepared(TRAP.score(state, time).unsqueeze(-1), time.unsqueeze(-1), Plain(self.learned))
 
     def weighted(self, prepared: Prepared) -> Tensor:
-        return (1 + self.stretch) * prepared.features[..., 0]
-
-
-class Plain(ScoreFrame):
-    """The frame of the components as they are."""
-
-    def weight(self, score: Tensor) -> Tensor:
-        return score
-
-    def unweight(self, weighted: Tensor) -> Tensor:
-        return weighted
-
-    def rows(self, rows: Rows) -> "Plain":
-        return self
+        return self.learned.take((1 + self.stretch) * prepared.features[..., 0])
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,19 @@ def test_components_and_driven_ones_have_errors_of_their_own(data: xr.Dataset) -
     np.testing.assert_allclose(
         result["value"].sel(selection="full"), full / (norm.sel(selection="x0") + norm.sel(selection="x1")), rtol=1e-4
     )
+
+
+def test_of_a_score_of_driven_components_nothing_else_is_reported(data: xr.Dataset) -> None:
+    result = compare(Perturbed(0.1, 0.3, components="driven"), Exact(TRAP), data).sel(reference="exact")
+    assert list(result["selection"].values) == ["full", "driven", "x0", "x1"]
+    for selection in ("driven", "x1"):
+        np.testing.assert_allclose(result["value"].sel(selection=selection), 0.09, rtol=1e-4)
+    for name in ("value", "standard_error"):
+        assert np.isnan(result[name].sel(selection=["full", "x0"])).all()
+    assert result.attrs["components"] == "x1"
+    table = error_table(result.expand_dims("reference"), [1.0]).splitlines()
+    assert table[2].count("not trained") == 2
+    assert "9.00" in table[2]
 
 
 def test_value_and_norm_equal_brute_force(data: xr.Dataset) -> None:

@@ -79,15 +79,26 @@ def default_score(process: Process, trajectories: xr.Dataset, lag: float) -> Sco
 
 @pytest.fixture(scope="session", params=names("physcore.models"))
 def score(request: pytest.FixtureRequest, process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
-    """An untrained score of every parametrisation for every process."""
+    """An untrained score of every parametrisation for every process that suits it."""
     return untrained(request.param, process, trajectories, lag)
 
 
-def untrained(name: str, process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
-    model = build("physcore.models", name, {})
+@pytest.fixture(scope="session", params=names("physcore.models"))
+def driven_score(request: pytest.FixtureRequest, process: Process, trajectories: xr.Dataset, lag: float) -> ScoreModel:
+    """An untrained score of the driven components of every process in which there are others."""
+    if len(process.driven) == process.dimension:
+        pytest.skip("noise drives every component")
+    return untrained(request.param, process, trajectories, lag, components="driven")
+
+
+def untrained(name: str, process: Process, trajectories: xr.Dataset, lag: float, **settings: str) -> ScoreModel:
+    model = build("physcore.models", name, settings)
     batches = TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
     schedule = FixedLag(gap=lag)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        built: ScoreModel = model.build(process, batches.pilot, schedule, batches.time_range(schedule))
+        try:
+            built: ScoreModel = model.build(process, batches.pilot, schedule, batches.time_range(schedule))
+        except ValueError as reason:
+            pytest.skip(str(reason))
     return built

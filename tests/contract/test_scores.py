@@ -1,13 +1,20 @@
 """What every registered parametrisation of a score keeps to."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
+import physcore.score
 from physcore import Process, load_score, save_score
-from physcore.registry import build, load, name_of, names
+from physcore.registry import build, load, name_of, names, plain
 from physcore.score import ScoreModel
+
+Exported = Callable[[ModuleType], dict[str, Any]]
 
 
 def states(process: Process, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -75,7 +82,7 @@ def test_saved_score_of_another_process_is_refused(process: Process, score: Scor
 
 def test_options_rebuild_the_model(process: Process, score: ScoreModel) -> None:
     with torch.random.fork_rng(devices=[]):
-        fresh = type(score)(process, score.time_range, **score.options)
+        fresh = build("physcore.scores", name_of(type(score)) or "", score.options, process, score.time_range)
     assert fresh.options == score.options
     shapes = {name: value.shape for name, value in fresh.state_dict().items()}
     assert shapes == {name: value.shape for name, value in score.state_dict().items()}
@@ -110,3 +117,48 @@ def test_what_is_prepared_of_some_points_is_what_was_prepared_of_all(process: Pr
         torch.testing.assert_close(some.features, prepared.features[rows])
         torch.testing.assert_close(some.frame.weight(state[rows]), prepared.frame.weight(state)[rows])
         torch.testing.assert_close(score.weighted(some), score.weighted(prepared)[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_is_its_constructor_call_and_its_plain_values(exported: Exported) -> None:
+    for name in names("physcore.models"):
+        model = build(
+            "physcore.models", name, {"network": {"name": "residual-mlp", "width": 8}, "components": "driven"}
+        )
+        assert eval(repr(model), exported(physcore.score)) == model
+        values = plain(model)
+        assert json.loads(json.dumps(values)) == values
+        assert build("physcore.models", values.pop("name"), values) == model
+
+
+def test_a_score_of_driven_components_is_zero_in_the_others(process: Process, driven_score: ScoreModel) -> None:
+    assert driven_score.components == process.driven
+    score = driven_score(states(process, 20), driven_score.time_range[1])
+    others = [i for i in range(process.dimension) if i not in process.driven]
+    assert (score[:, others] == 0).all()
+    assert torch.isfinite(score).all()
+    assert (score[:, list(process.driven)] != 0).any(0).all()
+
+
+def test_a_frame_of_driven_components_knows_nothing_of_the_others(process: Process, driven_score: ScoreModel) -> None:
+    state = states(process, 20, dtype=torch.float32)
+    prepared = driven_score.prepare(state, torch.full((20,), driven_score.time_range[1]))
+    frame, driven = prepared.frame, torch.zeros(process.dimension).index_fill(0, torch.tensor(process.driven), 1.0)
+    weighted = frame.weight(state)
+    assert weighted.shape == driven_score.weighted(prepared).shape == (20, len(process.driven))
+    torch.testing.assert_close(frame.weight(driven * state), weighted)
+    torch.testing.assert_close(frame.unweight(weighted), driven * state, rtol=1e-3, atol=1e-4)
+    some = prepared.rows(torch.tensor([7, 3, 3]))
+    torch.testing.assert_close(some.frame.weight(state[[7, 3, 3]]), weighted[[7, 3, 3]])
+    torch.testing.assert_close(
+        frame.unweight(driven_score.weighted(prepared)),
+        driven_score(state, driven_score.time_range[1]),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_a_saved_score_of_driven_components_remains_one(driven_score: ScoreModel, tmp_path: Path) -> None:
+    save_score(driven_score, tmp_path / "score.pt")
+    loaded, state = load_score(tmp_path / "score.pt"), states(driven_score.process, 20)
+    assert loaded.components == driven_score.components
+    assert torch.equal(loaded(state, loaded.time_range[0]), driven_score(state, loaded.time_range[0]))

@@ -23,7 +23,7 @@ SEGMENTS = ["--frames_per_segment", 5, "--seed", 3]
 TRAP = ["--paths", 1024, "--duration", 1.0, "--dt", 0.05, "--save_every", 2, "--seed", 3]
 FIT = [
     "--model",
-    "{name: local, width: 16, depth: 1}",
+    "{name: local, network: {name: mlp, width: 16, depth: 1}}",
     "--training.batch",
     64,
     "--training.validate_every",

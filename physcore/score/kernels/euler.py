@@ -12,6 +12,8 @@ from physcore.small_matrices import cholesky
 
 __all__ = ["Euler"]
 
+TIMES = (0.0, 0.1, 1.0)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Euler(Kernel):
@@ -25,8 +27,9 @@ class Euler(Kernel):
 
     def of(self, process: Process) -> Transitions:
         """Return the kernel of a process with noise on every component; see ``Kernel.of``."""
-        noise = process.noise(torch.zeros((), dtype=torch.float64)).double()
-        rank = int(torch.linalg.matrix_rank(noise))
+        # Noise may set in after the start; a direction without any at all these times is taken to have none.
+        noise = torch.stack([process.noise(torch.tensor(time, dtype=torch.float64)).double() for time in TIMES])
+        rank = int(torch.linalg.matrix_rank(noise).max())
         if rank < process.dimension:
             raise ValueError(
                 f"the Euler kernel needs noise in every direction; that of {type(process).__name__} drives {rank} of "

@@ -29,7 +29,7 @@ class Weighting(abc.ABC):
 
         Arguments:
             process: The process.
-            weighted: Scores in the model's frame, :math:`M^T s`, shape ``(batch, component)``.
+            weighted: Scores in the model's frame, :math:`M^T s`, shape ``(batch, learned component)``.
             frame: That frame.
             time: Times, shape ``(batch,)``.
 

@@ -6,11 +6,11 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
-from analysis import Exact
+from analysis import Exact, Reference
 from analysis.plots import plot_error_against_time, plot_score_fields, plot_trajectories
 from analysis.plots.shown_components import shown_components
 from physcore.process import Process
-from physcore.score import LocalScore
+from physcore.score import MLP, LocalScore
 from physcore.trajectory import frames
 from simulations import (
     ActiveBrownianParticles,
@@ -20,8 +20,10 @@ from simulations import (
     MovingTrap,
     SoftSpheres,
     TiltedRing,
+    UnderdampedLangevin,
     simulate,
 )
+from simulations.potentials import HarmonicPotential
 
 TIMES = np.linspace(0.1, 1.0, 10)
 
@@ -56,13 +58,56 @@ def test_a_score_of_many_components_is_shown_against_the_exact_one_particle_by_p
     trajectories = simulate(process, paths=100, duration=0.5, dt=1e-2, seed=1)
     scales = {name: [1.0] * process.dimension for name in ("center", "scale", "drift_scale")}
     with torch.random.fork_rng(devices=[]):
-        score = LocalScore(process, (0.2, 0.5), window=0.6, start=0.0, **scales)
+        score = LocalScore(process, (0.2, 0.5), window=0.6, start=0.0, network=MLP(), **scales)
     figure = plot_score_fields(score, Exact(process), trajectories, 0.5)
     names = [f"{name}_{{{particle}}}" for particle in (0, 1) for name in "xy"]
     assert [axes.get_xlabel() for axes in figure.axes] == [f"reference $s_{{{name}}}$" for name in names]
     last = frames(process, trajectories)[-1].double()
     exact = process.score(last, torch.tensor(0.5))[:, process.particles + 1]
     np.testing.assert_allclose(figure.axes[3].lines[1].get_xdata(), exact, rtol=1e-4)
+
+
+class Stationary(Reference):
+    """The score of the stationary law."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def score(self, state: torch.Tensor, time: torch.Tensor | float) -> torch.Tensor:
+        return self.process.stationary_score(state)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "titles", "label"),
+    [(1, ["learned $s_{v}$", "reference $s_{v}$", "difference"], "$x$"), (2, ["", ""], "reference $s_{v_{0}}$")],
+    ids=["maps", "scatter"],
+)
+def test_of_a_score_of_driven_components_only_these_are_shown(dimension: int, titles: list[str], label: str) -> None:
+    process = UnderdampedLangevin(potential=HarmonicPotential(dimension=dimension))
+    ones = [1.0] * process.dimension
+    with torch.random.fork_rng(devices=[]):
+        score = LocalScore(
+            process,
+            (0.2, 0.5),
+            window=0.6,
+            start=0.0,
+            center=ones,
+            scale=ones,
+            drift_scale=ones,
+            network=MLP(),
+            components="driven",
+        )
+    trajectories = simulate(process, paths=500, duration=0.5, dt=1e-2, seed=1)
+    figure = plot_score_fields(score, Stationary(process), trajectories, 0.5)
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert [axes.get_title() for axes in panels] == titles
+    assert panels[0].get_xlabel() == label
+
+
+def test_errors_that_are_not_known_have_no_place_in_the_legend() -> None:
+    given = comparison(own=np.nan)
+    given["value"].loc[{"selection": "full"}] = np.nan
+    assert [text.get_text() for text in plot_error_against_time(given, "grid").legends[0].texts] == ["driven score"]
 
 
 @pytest.mark.parametrize(("paths", "bins"), [(20, 15), (1000, 20), (40_000, 60)])

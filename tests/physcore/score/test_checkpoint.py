@@ -1,5 +1,6 @@
 """Scores and checkpoints as files: damage is noticed, code is never run, the newest whole one is used."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from physcore import load_score, save_score
 from physcore.errors import DataFileError, StorageError
-from physcore.score import LocalScore
+from physcore.score import MLP, LocalScore
 from physcore.score.checkpoint import latest_checkpoint, read_tensors, write_checkpoint, write_tensors
 from simulations import DoubleWell
 
@@ -36,7 +37,14 @@ def damage(path: Path, how: str) -> None:
 def score() -> LocalScore:
     with torch.random.fork_rng(devices=[]):
         return LocalScore(
-            DoubleWell(), (0.1, 1.0), window=0.3, start=0.0, center=[0.0], scale=[1.0], drift_scale=[1.0], width=8
+            DoubleWell(),
+            (0.1, 1.0),
+            window=0.3,
+            start=0.0,
+            center=[0.0],
+            scale=[1.0],
+            drift_scale=[1.0],
+            network=MLP(width=8),
         )
 
 
@@ -209,9 +217,9 @@ def test_g3_a_damaged_score_is_refused(score: LocalScore, tmp_path: Path, how: s
 
 
 def test_g5_a_score_with_huge_dimensions_is_refused_before_it_is_allocated(score: LocalScore, tmp_path: Path) -> None:
-    options = '{"window": 0.3, "center": [0.0], "scale": [1.0], "drift_scale": [1.0], "width": 10000000, "depth": 3}'
-    changed(score, tmp_path / "score.pt", options=options)
-    with pytest.raises(DataFileError, match=r"score\.pt"):
+    options = score.options | {"network": {"name": "mlp", "width": 10_000_000}}
+    changed(score, tmp_path / "score.pt", options=json.dumps(options))
+    with pytest.raises(DataFileError, match=r"score\.pt.*memory"):
         load_score(tmp_path / "score.pt")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from physcore import Process, Variable
-from physcore.score import Batch, LocalDenoising, LocalLinearization, LocalScore, Samples
+from physcore.score import MLP, Batch, LocalDenoising, LocalLinearization, LocalScore, Samples
 from physcore.score.objectives.noising import VarianceReduction
 from simulations import OrnsteinUhlenbeck
 
@@ -135,7 +135,7 @@ def test_a_weight_that_knows_the_start_moves_the_minimiser() -> None:
     assert relative > 0.1
 
 
-def local_score(process: Process, **options: float) -> LocalScore:
+def local_score(process: Process) -> LocalScore:
     d = process.dimension
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -147,8 +147,7 @@ def local_score(process: Process, **options: float) -> LocalScore:
             center=[0.0] * d,
             scale=[1.0] * d,
             drift_scale=[1.0] * d,
-            width=16,
-            depth=1,
+            network=MLP(width=16, depth=1),
         ).double()
 
 

@@ -25,7 +25,7 @@ from physcore.score import (
     Weighting,
 )
 from physcore.score.model import Prepared, ScoreModel
-from physcore.score.parametrizations.local import LocalFrame
+from physcore.score.parametrizations.frames import TriangularFrame
 from simulations import OrnsteinUhlenbeck
 
 TRAP = OrnsteinUhlenbeck(
@@ -34,6 +34,7 @@ TRAP = OrnsteinUhlenbeck(
     initial_mean=(1.0, -0.5),
     initial_covariance=((0.5, 0.1), (0.1, 0.2)),
 )
+SPRING = OrnsteinUhlenbeck(drift_matrix=((0.0, 1.0), (-1.0, -0.5)), noise_matrix=((0.0, 0.0), (0.0, 1.0)))
 WAVY = GaussianMixture(means=((-1.0, 0.5), (1.0, -0.5), (0.3, 1.5)), width=0.6)
 START, LAG, SAMPLES, SHAPES = 0.3, 0.4, 40_000, 4
 
@@ -44,7 +45,7 @@ class Perturbed(ScoreModel):
     """A known score plus a few fields, whose strengths each sample has for itself; its frame bends with the state."""
 
     def __init__(self, process: Process, score: Score, samples: int, strength: float = 0.0) -> None:
-        super().__init__(process, (0.0, 1.0))
+        super().__init__(process, (0.0, 1.0), components="all" if process is TRAP else "driven")
         self.score = score
         self.strengths = nn.Parameter(torch.full((samples, SHAPES), strength, dtype=torch.float64))
 
@@ -55,7 +56,7 @@ class Perturbed(ScoreModel):
     def prepare(self, state: Tensor, time: Tensor) -> Prepared:
         x, y = state.unbind(-1)
         rows = [torch.exp(0.3 * torch.sin(x + y)), torch.zeros_like(x), 0.5 * x, torch.exp(0.2 * torch.cos(x))]
-        frame = LocalFrame(torch.stack(rows).reshape(2, 2, -1))
+        frame = TriangularFrame.of(torch.stack(rows).reshape(2, 2, -1), self.learned)
         return Prepared(state.unsqueeze(-1), time.unsqueeze(-1), frame)
 
     def weighted(self, prepared: Prepared) -> Tensor:
@@ -70,12 +71,12 @@ def seeded(seed: int = 7) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def gradient_z(objective: Objective, score: Score, state: Tensor) -> float:
+def gradient_z(objective: Objective, score: Score, state: Tensor, process: Process = TRAP) -> float:
     """Largest gradient of the mean loss towards a field, in standard errors over groups of samples."""
     start = torch.full((len(state),), START, dtype=torch.float64)
     lag = objective.schedule.lag(start)
-    samples = objective.sampler(TRAP)(Batch(state=state, start=start, time=start + lag), seeded(3))
-    model = Perturbed(TRAP, score, len(samples))
+    samples = objective.sampler(process)(Batch(state=state, start=start, time=start + lag), seeded(3))
+    model = Perturbed(process, score, len(samples))
     loss = objective.loss(model, samples, seeded())
     assert loss.shape == (len(state),)
     (gradient,) = torch.autograd.grad(loss.sum(), model.strengths)
@@ -106,6 +107,15 @@ def test_implicit_objectives_are_stationary_at_the_score_of_the_states(kind: str
     state = WAVY.sample(SAMPLES, seeded(1))
     assert gradient_z(objective, WAVY.score, state) < 5
     assert gradient_z(objective, lambda y: 0.8 * WAVY.score(y), state) > 5
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("kind", IMPLICIT)
+def test_implicit_objectives_of_driven_components_are_stationary_at_their_score(kind: str, weighting: str) -> None:
+    objective = IMPLICIT[kind](WEIGHTINGS[weighting])
+    state = WAVY.sample(SAMPLES, seeded(1))
+    assert gradient_z(objective, WAVY.score, state, SPRING) < 5
+    assert gradient_z(objective, lambda y: 0.8 * WAVY.score(y), state, SPRING) > 5
 
 
 DENOISING = {
