@@ -21,6 +21,7 @@ sources linear in time is derived.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ __all__ = ["LinearFlow", "linear_flow"]
 
 LARGEST_NORM = 0.25
 TERMS = {torch.float32: 9, torch.float64: 15}
+# Entries of the matrices that a CPU treats at a time: more would not stay in its cache.
+CACHED = 2**17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,14 @@ def _short_response(
     return _Response(fixed, drifting)
 
 
+def _part(operands: tuple[Tensor | None, ...], rows: slice) -> Any:
+    return tuple(x if x is None or x.shape[-1] == 1 else x[..., rows] for x in operands)
+
+
+def _joined(flows: list[LinearFlow]) -> LinearFlow:
+    return LinearFlow(*(torch.cat(parts, -1) for parts in zip(*(vars(flow).values() for flow in flows), strict=True)))
+
+
 def linear_flow(
     jacobian: Tensor,
     force: Tensor,
@@ -112,6 +123,11 @@ def linear_flow(
     Error:
         A few units in the last place of each block, relative to its own largest entry.
     """
+    batch = len(duration)
+    size = max(1, CACHED // len(jacobian) ** 2)
+    if jacobian.device.type == "cpu" and batch > size:
+        operands = (jacobian, force, diffusion, duration, force_rate, diffusion_rate)
+        return _joined([linear_flow(*_part(operands, slice(i, i + size))) for i in range(0, batch, size)])
     norm = (
         float((jacobian.detach().abs().sum(0).amax(0) * duration).amax())
         if jacobian.numel() and duration.numel()

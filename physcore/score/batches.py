@@ -114,7 +114,8 @@ class TrajectoryBatches:
             samples: Number of samples.
             paths: Which paths to draw from.
             objective: What the states are for. Where its lag is zero, the times drawn are those of the frames. Times
-                are drawn beyond the last frame as far as its samples reach back, so that the end is not left out.
+                are drawn beyond the last frame as far as its samples reach back, so that the end is not left out; as
+                many states as it asks for share one.
             generator: Source of randomness, on the device of the states.
             proposal: Density of the numbers that make times; uniform when None.
 
@@ -124,7 +125,9 @@ class TrajectoryBatches:
         device = self.states.device
         schedule = objective.schedule
         first, last = self._drawn_range(objective)
-        uniform = torch.rand(samples, generator=generator, device=device, dtype=torch.float64)
+        together = objective.states_per_time
+        uniform = torch.rand(-(-samples // together), generator=generator, device=device, dtype=torch.float64)
+        uniform = uniform.repeat_interleave(together)[:samples]
         places, importance = (uniform, None) if proposal is None else proposal.drawn(uniform)
         time = first + (last - first) * places**self.training.early_emphasis
         lag = schedule.lag(time)
