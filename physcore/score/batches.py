@@ -131,14 +131,15 @@ class TrajectoryBatches:
         places, importance = (uniform, None) if proposal is None else proposal.drawn(uniform)
         time = first + (last - first) * places**self.training.early_emphasis
         lag = schedule.lag(time)
-        before = torch.searchsorted(self.times, time - (1 - 1e-9) * lag, right=True).sub_(1).clamp_(min=0)
-        nearest = torch.searchsorted((self.times[1:] + self.times[:-1]) / 2, time)
-        frame = torch.where(lag > 0, before, nearest)
+        frame = torch.searchsorted(self.times, time - (1 - 1e-9) * lag, right=True).sub_(1).clamp_(min=0)
+        if bool((lag <= 0).any()):
+            nearest = torch.searchsorted((self.times[1:] + self.times[:-1]) / 2, time)
+            frame = torch.where(lag > 0, frame, nearest)
         path = torch.randint(paths.start, paths.stop, (samples,), generator=generator, device=device)
-        start = self.times[frame]
+        start = self.times.index_select(0, frame)
         time = torch.where(lag > 0, start + (time - start), start)
         return Batch(
-            state=self.states[frame, path],
+            state=self.states.flatten(0, 1).index_select(0, frame * self.states.shape[1] + path),
             start=start.float(),
             time=time.float(),
             importance=None if importance is None else importance.float(),

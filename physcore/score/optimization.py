@@ -66,11 +66,13 @@ class Optimization:
         """
         self._buffer.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._flags[self._communicator.rank] = ~torch.isfinite(self._gradient.norm() + loss.detach())
+        norm = self._gradient.norm()
+        skipped = (~torch.isfinite(norm + loss.detach())).float()
+        self._flags[self._communicator.rank] = skipped
         if self._communicator.size > 1:
             self._communicator.sum_tensor(self._buffer)
-        norm = self._gradient.norm()
-        skipped = (~torch.isfinite(norm) | (self._flags.sum() > 0)).float()
+            norm = self._gradient.norm()
+            skipped = (~torch.isfinite(norm) | (self._flags.sum() > 0)).float()
         self._gradient.mul_((self.training.gradient_limit / (norm + 1e-6)).clamp(max=1.0))
         self._adam.param_groups[0]["lr"] = self.training.learning_rate_after(done)
         self._adam.found_inf = skipped  # type: ignore[attr-defined]  # how torch's own scaler has a fused step skipped

@@ -1,7 +1,8 @@
 """Samples made many steps ahead, from which each step of a fit takes its part.
 
-What a sample holds does not depend on the parameters, so it is made for many steps in one sweep and shuffled: a step
-is then the network's own work.
+What a sample holds does not depend on the parameters, so samples are made for many steps in one sweep, and shuffled
+where they come side by side. What the model makes of them is made for a few steps at a time, as many as stay in a
+processor's cache. A step is then the network's own work.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ MOST_STEPS = 64
 LARGEST_POOL = 16_000_000  # numbers
 HELD_OUT_SAMPLES = 16_384
 PILOT_SAMPLES = 65_536
+CACHED_NUMBERS = 65_536  # states of the samples that are prepared at once on a CPU
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -47,6 +49,8 @@ class SamplePool:
     _sampler: Sampler = dataclasses.field(init=False)
     _index: int = dataclasses.field(init=False, default=-1)
     _samples: Samples = dataclasses.field(init=False)
+    _piece: int = dataclasses.field(init=False, default=-1)
+    _prepared: Samples = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self._sampler = self.objective.sampler(self.source.held_out.process)
@@ -59,13 +63,26 @@ class SamplePool:
         numbers = self.training.batch * self.source.held_out.process.dimension**2
         return max(1, min(MOST_STEPS, self.training.steps_per_round, LARGEST_POOL // numbers))
 
+    @property
+    def steps_prepared(self) -> int:
+        """Number of steps whose samples are prepared at once."""
+        device, dimension = self.source.held_out.states.device, self.source.held_out.process.dimension
+        few = max(1, CACHED_NUMBERS * self.communicator.size // (self.training.batch * dimension))
+        return min(self.steps, few) if device.type == "cpu" else self.steps
+
+    @torch.no_grad()
     def samples(self, step: int) -> Samples:
         """Return this rank's samples of a step."""
         index, place = divmod(step, self.steps)
         if index != self._index:
-            self._samples, self._index = self._made(index), index
+            self._samples, self._index, self._piece = self._made(index), index, -1
         mine = len(self._samples) // self.steps
-        return self._samples.rows(slice(place * mine, (place + 1) * mine))
+        piece, place = divmod(place, self.steps_prepared)
+        together = mine * self.steps_prepared
+        if piece != self._piece:
+            samples = self._samples.rows(slice(piece * together, (piece + 1) * together))
+            self._prepared, self._piece = self.objective.prepared(self.model, samples), piece
+        return self._prepared.rows(slice(place * mine, (place + 1) * mine))
 
     @torch.no_grad()
     def held_out(self) -> Samples:
@@ -88,9 +105,11 @@ class SamplePool:
         batch = batches.draw(states * ranks, batches.training_paths, self.objective, common, self.proposal)
         own = Streams(self.seed, f"fit/noise/{rank}").generator(index, device)
         samples = self._sampler(batch.rows(slice(rank * states, (rank + 1) * states)), own)
-        # Samples of one state lie side by side, and would otherwise meet in one step.
+        if len(samples) == wanted and self.objective.samples_per_state == self.objective.states_per_time == 1:
+            return samples
+        # Samples of one state, or of one time, lie side by side, and would otherwise meet in one step.
         order = torch.randperm(len(samples), generator=own, device=device)[:wanted]
-        return self.objective.prepared(self.model, samples.rows(order))
+        return samples.rows(order)
 
     def _measured(self) -> TimeProposal:
         """Return the proposal for the losses of the score as it stands, the same on every rank."""

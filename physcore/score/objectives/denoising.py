@@ -13,7 +13,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from physcore.score.model import ScoreModel
+from physcore.score.model import Prepared, ScoreModel
 from physcore.score.objectives.objective import Objective, Samples
 from physcore.score.weightings import OwnFrame, Weighting
 
@@ -31,26 +31,32 @@ class Denoising(Objective):
     weighting: Weighting = dataclasses.field(default_factory=OwnFrame)
 
     def prepared(self, model: ScoreModel, samples: Samples) -> Samples:
-        """Return samples with what the model makes of their points; see ``Objective.prepared``."""
-        with torch.no_grad():
-            return dataclasses.replace(samples, prepared=model.prepare(samples.points, samples.times))
+        """Return samples with what the model makes of their points, and targets weighed; see ``Objective.prepared``."""
+        prepared, target = self._prepared(model, samples)
+        return dataclasses.replace(samples, prepared=prepared, weighed=target)
 
     def loss(self, model: ScoreModel, samples: Samples, generator: torch.Generator) -> Tensor:
         """Return the loss of each sample, shape ``(sample,)``; see ``Objective.loss``."""
-        if samples.target is None:
-            raise ValueError("`samples` must have targets.")
-        prepared = samples.prepared or model.prepare(samples.points, samples.times)
-        frame, times, shape = prepared.frame, samples.times, samples.state.shape[:2]
-
-        def measured(weighted: Tensor) -> Tensor:
-            applied = self.weighting.apply(model.process, weighted, frame, times)
-            return applied.reshape(*shape, applied.shape[-1])
-
-        score = measured(model.weighted(prepared))
-        with torch.no_grad():
-            target = measured(frame.weight(samples.target.flatten(0, 1)))
-        if samples.norms == (1.0,) * shape[1]:
-            return 0.5 * (score - target).square().sum((1, 2)) / shape[1]
+        prepared, target = samples.prepared, samples.weighed
+        if prepared is None or target is None:
+            prepared, target = self._prepared(model, samples)
+        points = samples.state.shape[1]
+        score = self._weighed(model, model.weighted(prepared), prepared, samples)
+        if samples.norms == (1.0,) * points:
+            return 0.5 * (score - target).square().sum((1, 2)) / points
         norms = score.new_tensor(samples.norms).unsqueeze(-1)
         terms = 0.5 * norms * (score.square() + target.square()) - score * target
         return terms.sum((1, 2)) / sum(samples.norms)
+
+    @torch.no_grad()
+    def _prepared(self, model: ScoreModel, samples: Samples) -> tuple[Prepared, Tensor]:
+        if samples.target is None:
+            raise ValueError("`samples` must have targets.")
+        prepared = model.prepare(samples.points, samples.times)
+        target = prepared.frame.weight(samples.target.flatten(0, 1))
+        return prepared, self._weighed(model, target, prepared, samples)
+
+    def _weighed(self, model: ScoreModel, weighted: Tensor, prepared: Prepared, samples: Samples) -> Tensor:
+        """Return scores of the model's frame as the loss weighs them, shape ``(sample, point, entry)``."""
+        applied = self.weighting.apply(model.process, weighted, prepared.frame, samples.times)
+        return applied.reshape(*samples.state.shape[:2], applied.shape[-1])

@@ -53,6 +53,7 @@ class Samples:
         norms: Weight of :math:`|s_\theta|^2` at each point of a sample; targets come in with weight one.
         importance: Factor of each sample's loss, shape ``(sample,)``; all one when None.
         prepared: What the model made of all points, ``sample * point`` of them in that order, if it was asked to.
+        weighed: Targets as the loss weighs them, shape ``(sample, point, entry)``, if an objective has made them.
     """
 
     state: Tensor
@@ -61,6 +62,7 @@ class Samples:
     norms: tuple[float, ...] = (1.0,)
     importance: Tensor | None = None
     prepared: Prepared | None = None
+    weighed: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -93,6 +95,7 @@ class Samples:
             target=None if self.target is None else self.target[rows],
             importance=None if self.importance is None else self.importance[rows],
             prepared=prepared,
+            weighed=None if self.weighed is None else self.weighed[rows],
         )
 
 
