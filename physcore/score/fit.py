@@ -68,6 +68,8 @@ def fit(
         Stopped: If a stop was requested; the next call with the same checkpoints continues.
     """
     given, model, training = objective or LocalDenoising(), model or Local(), training or Training()
+    if training.compile and given.twice_differentiated:
+        raise ValueError(f"`compile` is not for {given}, which differentiates the network twice; set it to False.")
     communicator = communicator or SerialCommunicator()
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
     device = torch.device(device)

@@ -48,10 +48,11 @@ class Optimization:
         for parameter, piece in zip(learned.values(), pieces, strict=True):
             parameter.grad = piece.view_as(parameter)
         self._adam = torch.optim.Adam([self._parameters], lr=training.learning_rate, fused=True)
-        if training.compile:
-            mode = "reduce-overhead" if self.average.is_cuda else "default"
-            for network in score.children():
-                network.compile(mode=mode, dynamic=False)
+        for network in score.children():
+            if training.precision == "bfloat16":
+                _reduce(network, self.average.device.type)
+            if training.compile:
+                network.compile(dynamic=False)
 
     def step(self, loss: Tensor, done: int) -> tuple[Tensor, Tensor]:
         """Do one step, or nothing if a loss or gradient is not finite.
@@ -108,6 +109,18 @@ class Optimization:
         a decay that rises as (1 + n) / (10 + n) has lost them long before.
         """
         return 1 - min(self.training.average_decay, (1 + done) / (10 + done)) if done else 1.0
+
+
+def _reduce(network: nn.Module, device: str) -> None:
+    """Have a network compute its products in bfloat16; what comes in and out of it stays in float32."""
+    whole = network.forward
+
+    def forward(*given: Tensor) -> Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            result: Tensor = whole(*given)
+        return result.float()
+
+    network.forward = forward  # type: ignore[method-assign]
 
 
 def _flattened(parameters: list[nn.Parameter]) -> Tensor:

@@ -113,9 +113,8 @@ class Trainer:
         """Do one optimiser step and count its loss."""
         samples = self.pool.samples(self.step)
         noise = Streams(self.seed, f"fit/probes/{self.communicator.rank}").generator(self.step, self.device)
-        reduced = self.training.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            losses = self._losses(self.optimization.score, samples, noise)
+        losses = self._losses(self.optimization.score, samples, noise)
+        # Ranks have equal parts, together the batch or a few samples more.
         loss = losses.sum() / (len(samples) * self.communicator.size)
         skipped, ranks = self.optimization.step(loss, self.step)
         counted = torch.where(skipped > 0, 0.0, loss.detach())

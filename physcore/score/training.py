@@ -44,8 +44,10 @@ class Training:
         bad_steps: Steps between two validations that may be skipped because a loss or gradient is not finite.
         checkpoint_every: Steps between checkpoints.
         gradient_limit: Largest norm of a gradient; longer ones are shortened to it.
-        precision: Precision of the network while it is trained; parameters are float32 always.
-        compile: Whether the network is compiled, on a GPU into CUDA graphs; takes some seconds at the start.
+        precision: Precision of the network's products while it is trained. Parameters, their averages, validation and
+            all that is not the network stay in float32.
+        compile: Whether the network is compiled by ``torch.compile``, which takes some seconds at the start; not for
+            objectives that differentiate it twice.
         steps_per_round: Steps that learn from one round of fresh trajectories, where they are simulated while
             learning; rounded up to the steps that samples are made for at once.
     """

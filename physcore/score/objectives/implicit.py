@@ -12,7 +12,7 @@ on the point, derived.
 
 import abc
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -60,6 +60,7 @@ class Implicit(Objective):
         weighting: The weight of the loss.
     """
 
+    twice_differentiated: ClassVar[bool] = True
     weighting: Weighting = dataclasses.field(default_factory=OwnFrame)
 
     def sampler(self, process: Process) -> Sampler:

@@ -113,6 +113,7 @@ class Objective(abc.ABC):
     lag: float | LagSchedule = 0.0
     kernel: Kernel | None = None
     weighting: Weighting = OwnFrame()
+    twice_differentiated: ClassVar[bool] = False  # whether its gradient needs second derivatives of the network
 
     @property
     def schedule(self) -> LagSchedule:
