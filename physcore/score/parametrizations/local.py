@@ -33,6 +33,7 @@ __all__ = ["Local", "LocalScore"]
 
 LAGS_IN_WINDOW = 3.0
 SHORTEST_WINDOW = 0.1
+LARGEST_SQUARED = 1e18  # that float32 can hold
 
 
 class LocalScore(ScoreModel):
@@ -152,4 +153,5 @@ def _inverse_sinh(values: Tensor) -> Tensor:
     if values.is_cuda or values.requires_grad:  # an absolute value has no derivative at zero
         return torch.asinh(values)
     size = values.abs()
-    return torch.copysign(torch.log1p(size + size * (size / (1 + (1 + size * size).sqrt()))), values)
+    bounded = size.clamp(max=LARGEST_SQUARED)
+    return torch.copysign(torch.log1p(size + size * (bounded / (1 + (1 + bounded * bounded).sqrt()))), values)

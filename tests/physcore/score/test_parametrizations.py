@@ -126,6 +126,18 @@ def test_a_score_that_is_a_gradient_has_no_curl(model: Any) -> None:
     assert curl(built(model(network=SMALL), SPRING), state, 0.5) > 1e-4
 
 
+def test_the_local_score_is_shown_the_inverse_hyperbolic_sine_of_the_drift() -> None:
+    with torch.random.fork_rng(devices=[]):
+        score = Local(network=SMALL).build(TRAP, pilot(TRAP, 1000), FixedLag(gap=0.2), RANGE)
+    sizes = torch.logspace(-30, 30, 61).repeat_interleave(2) * torch.tensor([1.0, -1.0]).repeat(61)
+    states, time = torch.cat([sizes, torch.zeros(1)]).unsqueeze(-1).expand(-1, 2).contiguous(), torch.full((123,), 0.5)
+    shown = score.prepare(states, time).features[..., 1]
+    exact = torch.asinh(TRAP.drift(states.double(), time) / score.drift_scale.double())
+    torch.testing.assert_close(shown.double(), exact, rtol=1e-6, atol=0)
+    differentiated = score.prepare(states.requires_grad_(), time).features[..., 1]
+    torch.testing.assert_close(differentiated.detach(), shown, rtol=1e-6, atol=0)
+
+
 def test_directly_whitened_states_have_the_unit_covariance_and_keep_their_places() -> None:
     states = pilot(SPRING).states.flatten(0, 1).double()
     for components in ("all", "driven"):
