@@ -120,7 +120,7 @@ def _reduce(network: nn.Module, device: str) -> None:
             result: Tensor = whole(*given)
         return result.float()
 
-    network.forward = forward  # type: ignore[method-assign]
+    network.forward = forward
 
 
 def _flattened(parameters: list[nn.Parameter]) -> Tensor:
