@@ -31,8 +31,8 @@ __all__ = ["attributes", "progress", "recorded"]
 
 Item = TypeVar("Item")
 
-WRITERS = 2  # one waits for the disk while the other fills a file
-MOST_PENDING = 4  # segments in memory that wait to be written
+WRITERS = 3  # some wait for the disk while another fills a file
+MOST_PENDING = 3  # segments in memory that wait to be written
 
 
 def attributes(simulator: BlockSimulator) -> dict[str, Any]:
