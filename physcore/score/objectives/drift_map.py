@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
-from physcore.small_matrices import cholesky_unchecked, solve_transposed
+from physcore.small_matrices import cholesky_unchecked
 
-__all__ = ["mapped", "moments_carried", "noise_columns", "packed", "tangent_map", "unpacked"]
+__all__ = ["mapped", "moments_carried", "noise_columns", "packed", "slope_carried", "tangent_map", "unpacked"]
 
 
 def mapped(process: Process, state: Tensor, time: Tensor, step: Tensor) -> Tensor:
@@ -27,13 +27,13 @@ def tangent_map(process: Process, point: Tensor, time: Tensor, step: Tensor, fur
 
     Arguments:
         process: The process.
-        point: States that require gradients, shape ``(batch, component)``.
-        time: Their times, shape ``(batch,)``.
-        step: Durations, shape ``(batch,)``.
+        point: States that require gradients, shape ``(..., component)``.
+        time: Their times, shape ``(...)``.
+        step: Durations, shape ``(...)``.
         further: Whether to build the graph of the Jacobian.
 
     Returns:
-        States :math:`\Phi`, shape of ``point``, and :math:`D\Phi`, shape ``(row, column, batch)``.
+        States :math:`\Phi`, shape of ``point``, and :math:`D\Phi`, shape ``(row, column, ...)``.
     """
     with torch.enable_grad():
         moved = mapped(process, point, time, step)
@@ -43,13 +43,29 @@ def tangent_map(process: Process, point: Tensor, time: Tensor, step: Tensor, fur
             )[0]
             for entry in moved.unbind(-1)
         ]
-        return moved, torch.stack(rows).transpose(1, 2)
+        return moved, torch.stack(rows).movedim(-1, 1)
+
+
+def sigma_points(mean: Tensor, covariance: Tensor) -> Tensor:
+    """Return the points m +- sqrt(d) L e_k, shape ``(batch, 2 d, component)``, of (batch, d) and ``(d, d, batch)``."""
+    spread = (math.sqrt(mean.shape[-1]) * cholesky_unchecked(covariance)).permute(2, 1, 0)
+    return torch.cat([mean.unsqueeze(1) + spread, mean.unsqueeze(1) - spread], 1)
 
 
 def moments_carried(
     process: Process, mean: Tensor, covariance: Tensor, time: Tensor, step: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Return mean and covariance after the map of the drift, of the points m +- sqrt(d) L e_k, and its mean slope.
+) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance after the map of the drift, those of the images of sigma points."""
+    moved = mapped(process, sigma_points(mean, covariance), time.unsqueeze(-1), step.unsqueeze(-1))
+    mean = moved.mean(1)
+    apart = (moved - mean.unsqueeze(1)).permute(2, 1, 0)
+    return mean, (apart.unsqueeze(1) * apart.unsqueeze(0)).mean(2)
+
+
+def slope_carried(
+    process: Process, mean: Tensor, covariance: Tensor, time: Tensor, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Return the mean after the map of the drift, and the linear map that fits best over a Gaussian.
 
     Arguments:
         process: The process.
@@ -59,19 +75,14 @@ def moments_carried(
         step: Durations, shape ``(batch,)``.
 
     Returns:
-        Means, covariances, and the matrices :math:`F = E[\Delta\Phi\,\Delta x^T]\,\Sigma^{-1}` of the linear map that
-        fits best, shape ``(d, d, batch)``.
+        Means, and :math:`F = E[D\Phi]`, which is :math:`E[\Delta\Phi\,\Delta x^T]\,\Sigma^{-1}` by Stein's identity
+        and loses no digits where the Gaussian is narrow, shape ``(d, d, batch)``.
     """
-    d = process.dimension
-    factor = cholesky_unchecked(covariance)
-    spread = (math.sqrt(d) * factor).permute(2, 1, 0)
-    points = torch.cat([mean.unsqueeze(1) + spread, mean.unsqueeze(1) - spread], 1)
-    moved = mapped(process, points, time.unsqueeze(-1), step.unsqueeze(-1))
-    mean = moved.mean(1)
-    apart = (moved - mean.unsqueeze(1)).permute(2, 1, 0)
-    image = (apart[:, :d] - apart[:, d:]) / (2 * math.sqrt(d))  # F L
-    slope = torch.stack([solve_transposed(factor, row) for row in image.unbind(0)])
-    return mean, (apart.unsqueeze(1) * apart.unsqueeze(0)).mean(2), slope
+    with torch.enable_grad():
+        points = sigma_points(mean, covariance).detach().requires_grad_()
+        times, steps = (each.unsqueeze(-1).expand(points.shape[:-1]) for each in (time, step))
+        moved, jacobian = tangent_map(process, points, times, steps, further=False)
+    return moved.detach().mean(1), jacobian.detach().mean(-1)
 
 
 def noise_columns(process: Process, state: Tensor, time: Tensor) -> Tensor:

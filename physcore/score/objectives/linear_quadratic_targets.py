@@ -33,7 +33,7 @@ from torch import Tensor
 
 from physcore.process import Process
 from physcore.score.objectives.column_stepper import ColumnStepper
-from physcore.score.objectives.drift_map import moments_carried, noise_columns, packed, tangent_map, unpacked
+from physcore.score.objectives.drift_map import noise_columns, packed, slope_carried, tangent_map, unpacked
 from physcore.score.objectives.objective import Batch
 from physcore.score.transition import LocalLinearization
 from physcore.small_matrices import (
@@ -96,7 +96,7 @@ class LinearQuadraticTargets:
         propagator, gramian = end[cut : cut + d * d].reshape(d, d, paths), unpacked(end[cut + d * d : -2], d)
         last = self.linearization.flow(end[:d].T, end[-2], step)
         propagator = multiply(last.propagator, propagator)
-        gramian = multiply(multiply(last.propagator, gramian), last.propagator.transpose(0, 1)) + last.covariance
+        gramian = _grown(last.propagator, gramian) + last.covariance
         away = identity - multiply(propagator, rows[1][: d * d].reshape(d, d, paths))
         factor = cholesky_unchecked(gramian)
         cost = torch.stack([solve_factored(factor, column) for column in away.unbind(1)], 1)
@@ -136,6 +136,10 @@ def _diffusion(process: Process, state: Tensor, time: Tensor) -> tuple[Tensor, T
     return noise, (noise.unsqueeze(1) * noise.unsqueeze(0)).sum(2)
 
 
+def _grown(slope: Tensor, covariance: Tensor) -> Tensor:
+    return multiply(multiply(slope, covariance), slope.transpose(0, 1))
+
+
 def _plan_step(process: Process, columns: Tensor, _: Tensor, _normals: Tensor) -> Tensor:
     """Return the columns ``(path, entry)`` of plans one step later."""
     d, rows = process.dimension, columns.T
@@ -145,10 +149,9 @@ def _plan_step(process: Process, columns: Tensor, _: Tensor, _normals: Tensor) -
     propagator = rows[d + triangle : -2 - triangle].reshape(d, d, -1)
     before = _diffusion(process, mean, time)[1] * (0.5 * step)
     after = _diffusion(process, mean, time + step)[1] * (0.5 * step)
-    mean, covariance, slope = moments_carried(process, mean, covariance + before, time, step)
-    propagator = multiply(slope, propagator)
-    gramian = multiply(multiply(slope, gramian + before), slope.transpose(0, 1)) + after
-    matrices = [packed(covariance + after), propagator.flatten(0, 1), packed(gramian)]
+    mean, slope = slope_carried(process, mean, covariance + before, time, step)
+    covariance, gramian = (_grown(slope, each + before) + after for each in (covariance, gramian))
+    matrices = [packed(covariance), multiply(slope, propagator).flatten(0, 1), packed(gramian)]
     return torch.cat([mean.T, *matrices, (time + step).unsqueeze(0), step.unsqueeze(0)]).T
 
 
@@ -175,7 +178,8 @@ def _step(process: Process, columns: Tensor, _: Tensor, normals: Tensor) -> Tens
         point = state.T.detach().requires_grad_()
         moved, jacobian = tangent_map(process, point, time, step, further=False)
     shift = multiply(jacobian.detach(), shift)
-    mean, covariance, slope = moments_carried(process, mean, covariance + spread, time, step)
+    mean, slope = slope_carried(process, mean, covariance + spread, time, step)
+    covariance = _grown(slope, covariance + spread)
     control = torch.stack([solve_transposed_general(slope, column) for column in control.unbind(1)], 1)
     state, shift, weight, spread = shaken(moved.detach().T, shift, weight, time + step, normals[:, n:])
     kept = [state, shift.flatten(0, 1), weight, control.flatten(0, 1), mean.T, packed(covariance + spread)]

@@ -91,7 +91,7 @@ def _step(process: Process, columns: Tensor, _: Tensor, normals: Tensor) -> Tens
 
     state, target, covariance = shaken(state, target, covariance, time, normals[:, :n])
     state, target = _carried(process, state, target, time, step)
-    mean, covariance, _slope = moments_carried(process, mean, covariance, time, step)
+    mean, covariance = moments_carried(process, mean, covariance, time, step)
     state, target, covariance = shaken(state, target, covariance, time + step, normals[:, n:])
     rows = [state, target, mean, packed(covariance).T, (time + step).unsqueeze(-1), step.unsqueeze(-1)]
     return torch.cat(rows, -1)
