@@ -38,9 +38,7 @@ def tangent_map(process: Process, point: Tensor, time: Tensor, step: Tensor, fur
     with torch.enable_grad():
         moved = mapped(process, point, time, step)
         rows = [
-            torch.autograd.grad(
-                entry.sum(), point, retain_graph=True, create_graph=further, materialize_grads=True
-            )[0]
+            torch.autograd.grad(entry.sum(), point, retain_graph=True, create_graph=further, materialize_grads=True)[0]
             for entry in moved.unbind(-1)
         ]
         return moved, torch.stack(rows).movedim(-1, 1)
