@@ -114,12 +114,13 @@ class LinearQuadraticTargets:
         with torch.enable_grad():
             point = rows[0].T.contiguous().requires_grad_()
             transition = self.linearization.transition(point, time, step)
-            state = transition.state(noise).detach()
-            white = solve_lower(transition.factor, state.T - transition.mean)
+            # From the end point as it is drawn: a difference of states would lose the digits of so short a step.
+            drawn = (transition.factor.detach() * noise.unsqueeze(0)).sum(1)
+            white = solve_lower(transition.factor, drawn + (transition.mean.detach() - transition.mean))
             density = -0.5 * white.square().sum() - torch.diagonal(transition.factor).log().sum()
-            slope = torch.autograd.grad(density, point, retain_graph=False)[0]
+            slope = torch.autograd.grad(density, point)[0]
         target = transition.score(noise).detach() + ((shift * slope.T.unsqueeze(1)).sum(0) + weight).T
-        return state, target
+        return transition.state(noise).detach(), target
 
 
 def _renewals(steps: int) -> list[int]:
@@ -160,7 +161,7 @@ def _step(process: Process, columns: Tensor, _: Tensor, normals: Tensor) -> Tens
     d, n, rows = process.dimension, process.noises, columns.T
     time, step = columns[:, -2], columns[:, -1]
     half, square = 0.5 * step, d * d
-    parts = rows[:-2].split([d, square, d, square, d, d * (d + 1) // 2])
+    parts = torch.tensor_split(rows[:-2], (d, d + square, 2 * d + square, 2 * (d + square), 3 * d + 2 * square))
     state, shift, weight, control = parts[0], parts[1].reshape(d, d, -1), parts[2], parts[3].reshape(d, d, -1)
     mean, covariance = parts[4].T, unpacked(parts[5], d)
 
