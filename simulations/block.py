@@ -113,16 +113,14 @@ class BlockSimulator:
             states[:, first : first + size] = group[: len(paths) - first].T
         return torch.from_numpy(states).to(self.device)
 
-    def begin(
-        self, block: int, segment: int, before: Tensor | None, frames: Tensor | None = None
-    ) -> Callable[[], Tensor]:
+    def begin(self, block: int, segment: int, start: Tensor, frames: Tensor | None = None) -> Callable[[], Tensor]:
         """Begin to compute the frames of one block over one segment.
 
         Arguments:
             block: Index of the block.
             segment: Index of the segment.
-            before: States at the last frame of the segment before, shape ``(component, path)``; None for the first
-                segment.
+            start: States at the last frame of the segment before, the initial ones for the first segment, shape
+                ``(component, path)``.
             frames: Where to store them, on the CPU, shape ``(component, frame, path)``; made when None.
 
         Returns:
@@ -131,8 +129,8 @@ class BlockSimulator:
         """
         indices, paths = self.simulation.segment_frames(segment), self.simulation.block_paths(block)
         saved = self.simulation.saved_steps
-        first_step = 0 if before is None else int(saved[indices.start - 1])
-        start = self.initial(block) if before is None else before.to(self.device).contiguous()
+        first_step = 0 if segment == 0 else int(saved[indices.start - 1])
+        start = start.to(self.device)
         shape = (self.process.dimension, len(indices), len(paths))
         if frames is None:
             frames = FrameMemory(self.dtype).lend(shape)

@@ -12,11 +12,15 @@ __all__ = ["computed"]
 Task = tuple[int, int]
 
 
+def _unknown(block: int, segment: int) -> Tensor:
+    raise ValueError(f"segment {segment} of block {block} must be among the tasks.")
+
+
 def computed(
     simulator: BlockSimulator,
     tasks: Iterable[Task],
     place: Callable[[int, int], Tensor] | None = None,
-    last_states: Callable[[int, int], Tensor] | None = None,
+    last_states: Callable[[int, int], Tensor] = _unknown,
 ) -> Iterator[tuple[int, int, Tensor]]:
     """Compute segments one after another.
 
@@ -38,17 +42,19 @@ def computed(
     # A thread alone computes a segment when it begins it: there is nothing to look ahead for.
     ahead = 0 if simulator.threads.count == 1 else 1
     for block, segment in tasks:
-        previous, before = (block, segment - 1), None
+        previous = (block, segment - 1)
         follows = any(task == previous for task, _ in begun)
+        # Before frames are handed on: who receives them may be busy in Python for a while, and so slow this down.
+        start = simulator.initial(block) if segment == 0 else None
         while len(begun) > (0 if follows else ahead):
             done, wait = begun.popleft()
             frames = wait()
             if done == previous:
-                before = copied(frames[:, -1])
+                start = copied(frames[:, -1])
             yield *done, frames
-        if segment > 0 and before is None and last_states is not None:
-            before = last_states(*previous)
-        begun.append(((block, segment), simulator.begin(block, segment, before, place and place(block, segment))))
+        if start is None:
+            start = last_states(*previous)
+        begun.append(((block, segment), simulator.begin(block, segment, start, place and place(block, segment))))
     while begun:
         done, wait = begun.popleft()
         yield *done, wait()

@@ -135,7 +135,7 @@ def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segme
     last = frames(simulator.process, folder.read_segment(block, segment).isel(time=[-1]), simulator.dtype)[0]
     if len(last) != len(simulator.simulation.block_paths(block)):
         raise DataFileError(f"segment {folder.segment(block, segment)} belongs to another run")
-    return last.T
+    return last.T.contiguous()
 
 
 def _claim(folder: RunFolder) -> None:

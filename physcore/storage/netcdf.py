@@ -59,9 +59,10 @@ def _write_numbers(dataset: xr.Dataset, path: Path) -> None:
                 chunk_cache=1,  # a chunk is written as soon as it is full
                 fill_value=False,  # all of it is written, nothing is filled beforehand
             )
-            made.set_auto_maskandscale(False)
             made.setncatts(variable.attrs)
-            made[...] = variable.values
+        file.set_auto_maskandscale(False)
+        for name, variable in dataset.variables.items():  # after all definitions, each of which would be synced
+            file[str(name)][...] = variable.values
 
 
 def _chunk(shape: Sequence[int], item_bytes: int) -> tuple[int, ...]:
