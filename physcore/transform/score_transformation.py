@@ -32,8 +32,8 @@ Form = Literal["log-determinant", "inverse", "divergence"]
 def transform_score(bijection: Bijection, state: Tensor, score: Tensor, *, form: Form = "log-determinant") -> Tensor:
     r"""Return the score of the transformed law.
 
-    A composition is taken layer by layer. The other direction is the transformation by ``Inverted(bijection=bijection)``
-    at points :math:`y`, :math:`s = J^T \nabla_y \log q + \nabla_x \log |\det J|`.
+    A composition is taken layer by layer. The other direction is the transformation by
+    ``Inverted(bijection=bijection)`` at points :math:`y`, :math:`s = J^T \nabla_y \log q + \nabla_x \log |\det J|`.
 
     Arguments:
         bijection: The map :math:`\phi`.

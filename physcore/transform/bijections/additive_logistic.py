@@ -25,7 +25,7 @@ from physcore.transform.region import Region
 __all__ = ["AdditiveLogistic"]
 
 SIMPLEX = Region(
-    "every component must be positive and their sum below 1", lambda y: (y > 0).all(-1) & (1 - y.sum(-1) > 0)
+    "every component must be positive and their sum below 1", lambda y: (y.amin(-1) > 0) & (1 - y.sum(-1) > 0)
 )
 
 
@@ -126,4 +126,4 @@ class AdditiveLogistic(Bijection):
 def _log_total(state: Tensor) -> Tensor:
     r"""Return :math:`\log(1 + \sum_k e^{x_k}) = -\log y_d`, shape ``(..., 1)``."""
     # The last part's logarithm, zero, among the others: nothing overflows.
-    return torch.logsumexp(torch.nn.functional.pad(state, (0, 1)), -1, keepdim=True)
+    return torch.logsumexp(torch.cat([state, torch.zeros_like(state[..., :1])], -1), -1, keepdim=True)

@@ -37,7 +37,7 @@ class Arctan(Elementwise):
     def image(self) -> Region:
         """The interval between the bounds."""
         bound = 0.5 * math.pi * self.scale
-        return Region(f"every component must lie within ({-bound:g}, {bound:g})", lambda y: (y.abs() < bound).all(-1))
+        return Region(f"every component must lie within ({-bound:g}, {bound:g})", lambda y: y.abs().amax(-1) < bound)
 
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \arctan(x / k)`; see ``Bijection.forward``."""

@@ -10,6 +10,7 @@ Source: derived.
 """
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -19,8 +20,12 @@ from physcore.transform.region import Region
 
 __all__ = ["Polar"]
 
-PUNCTURED = Region("the point must be finite and not the origin", lambda x: x.isfinite().all(-1) & (x != 0).any(-1))
-OUTWARD = Region("the radius must be positive and the angle finite", lambda y: y.isfinite().all(-1) & (y[..., 0] > 0))
+PUNCTURED = Region(
+    "the point must be finite and not the origin", lambda x: (x.abs().amax(-1) > 0) & (x.abs().amax(-1) < math.inf)
+)
+OUTWARD = Region(
+    "the radius must be positive and the angle finite", lambda y: (y[..., 0] > 0) & (y.abs().amax(-1) < math.inf)
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

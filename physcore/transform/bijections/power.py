@@ -14,7 +14,7 @@ from physcore.transform.region import Region
 
 __all__ = ["Power"]
 
-POSITIVE = Region("every component must be positive and finite", lambda x: ((x > 0) & x.isfinite()).all(-1))
+POSITIVE = Region("every component must be positive and finite", lambda x: (x.amin(-1) > 0) & (x.amax(-1) < math.inf))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ class Tanh(Elementwise):
     def image(self) -> Region:
         """The interval between the bounds."""
         bound = self.scale
-        return Region(f"every component must lie within ({-bound:g}, {bound:g})", lambda y: (y.abs() < bound).all(-1))
+        return Region(f"every component must lie within ({-bound:g}, {bound:g})", lambda y: y.abs().amax(-1) < bound)
 
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \tanh(x / k)`; see ``Bijection.forward``."""
