@@ -17,7 +17,6 @@ Source: Robbins, Score Change of Variables (2024), the theorem; the equivalent f
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from physcore.transform import derivatives
@@ -103,15 +102,7 @@ def _with_inverse(bijection: Bijection, state: Tensor, score: Tensor) -> Tensor:
 
 
 def _with_divergence(bijection: Bijection, state: Tensor, score: Tensor) -> Tensor:
-    r"""Return :math:`B^T s` plus the divergence of each column of B, by derivatives of its rows."""
-    divergence = torch.zeros_like(state)
-    for axis in torch.eye(state.shape[-1], dtype=state.dtype, device=state.device):
-
-        def row(x: Tensor, axis: Tensor = axis) -> Tensor:
-            return bijection.inverse_pull(x, axis)
-
-        divergence = divergence + derivatives.push(row, state, axis)
-    return bijection.inverse_pull(state, score) + divergence
+    return bijection.inverse_pull(state, score) + bijection.inverse_divergence(state)
 
 
 FORMS: dict[str, Callable[[Bijection, Tensor, Tensor], Tensor]] = {

@@ -11,6 +11,7 @@ import abc
 import dataclasses
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from physcore.transform import derivatives
@@ -121,6 +122,24 @@ class Bijection(abc.ABC):
     def inverse_pull(self, state: Tensor, covector: Tensor) -> Tensor:
         r"""Return :math:`J^{-T} w` at points :math:`x`; see ``push``."""
         return derivatives.pull(self.inverse, self.forward(state), covector)
+
+    def inverse_divergence(self, state: Tensor) -> Tensor:
+        r"""Return :math:`\sum_i \partial_{x_i} B_{ik}` of the inverse Jacobian, one second derivative a component.
+
+        Arguments:
+            state: Points :math:`x`, shape ``(..., component)``.
+
+        Returns:
+            The divergence of each column of :math:`B(x) = J^{-1}`, shape of ``state``.
+        """
+        divergence = torch.zeros_like(state)
+        for axis in torch.eye(state.shape[-1], dtype=state.dtype, device=state.device):
+
+            def row(x: Tensor, axis: Tensor = axis) -> Tensor:
+                return self.inverse_pull(x, axis)
+
+            divergence = divergence + derivatives.push(row, state, axis)
+        return divergence
 
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
         r"""Return the score of the transformed law, :math:`J^{-T} (s - \nabla_x \log |\det J|)`.

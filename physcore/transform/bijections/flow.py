@@ -8,17 +8,20 @@ and all products are by autodiff, backwards. A continuous flow is a single layer
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from physcore.transform import derivatives
 from physcore.transform.bijections.bijection import Bijection
 from physcore.transform.bijections.composition import Composition
 
 __all__ = ["FlowLayer", "flow_bijection"]
 
 NEEDED = ("inv", "call_and_ladj")
+PROBES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +68,51 @@ class FlowLayer(Bijection):
         # A transformation of each component by itself gives a number for each.
         return logarithm.sum(-1) if logarithm.ndim == state.ndim else logarithm
 
+    def push(self, state: Tensor, vector: Tensor) -> Tensor:
+        """Return the product with the Jacobian, one pass for each component; see ``Bijection.push``."""
+        return _by_rows(self.pull, state, vector)
+
+    def inverse_push(self, state: Tensor, vector: Tensor) -> Tensor:
+        """Return the product with the inverse Jacobian, one pass for each component; see ``Bijection.inverse_push``."""
+        return _by_rows(self.inverse_pull, state, vector)
+
+    def inverse_divergence(self, state: Tensor) -> Tensor:
+        """Return the divergence by Jacobi's formula from the log-determinant; see ``Bijection.inverse_divergence``."""
+        return -self.inverse_pull(state, self.log_determinant_gradient(state))
+
+    def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
+        """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``.
+
+        Raises:
+            NotImplementedError: If the backward pass of the transformation cannot be differentiated itself.
+        """
+        if not self._twice_differentiable(state):
+            raise NotImplementedError(
+                f"the backward pass of {type(self.transform).__name__} cannot be differentiated, and the term of Ito "
+                "needs its second derivatives. Use a flow in closed form, such as NSF, MAF or NICE."
+            )
+        return super().hessian_contraction(state, noise)
+
+    def _twice_differentiable(self, state: Tensor) -> bool:
+        """Return whether second derivatives agree with differences of first ones, at most of a few states."""
+        points = state.detach().reshape(-1, state.shape[-1])[:PROBES]
+        step = torch.finfo(state.dtype).eps ** 0.25
+        axis = torch.ones_like(points)
+        ahead, behind = (self.push(points + sign * step * axis, axis) for sign in (1, -1))
+        slope = (ahead - behind) / (2 * step)
+        allowed = 10 * step * (slope.abs().amax(-1) + step * ahead.abs().amax(-1))
+        agree = (derivatives.curvature(self.forward, points, axis) - slope).abs().amax(-1) <= allowed
+        return bool(2 * agree.sum() >= len(agree))
+
+
+def _by_rows(transposed: Callable[[Tensor, Tensor], Tensor], state: Tensor, vector: Tensor) -> Tensor:
+    """Return the product with a matrix whose transposed product is given.
+
+    Solvers define a backward pass that cannot be differentiated, so that it has to be asked for each row.
+    """
+    axes = torch.eye(state.shape[-1], dtype=state.dtype, device=state.device)
+    return torch.stack([(transposed(state, axis) * vector).sum(-1) for axis in axes], -1)
+
 
 def flow_bijection(flow: nn.Module, context: Tensor | None = None) -> Composition:
     """Return a flow of zuko, with the parameters it has now, as a map from data to its latent space.
@@ -84,6 +132,8 @@ def flow_bijection(flow: nn.Module, context: Tensor | None = None) -> Compositio
 
     Error:
         Rounding; of a transformation inverted by bisection its tolerance, of a continuous flow that of its integrator.
+        Where the networks have kinks the map is not smooth, and the term of Ito lacks what the kinks contribute: give
+        flows that carry a process a smooth activation.
 
     Source:
         Rozet et al., Zuko: normalizing flows in PyTorch (2022), doi:10.5281/zenodo.7625672.
