@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["REALS", "Region"]
+__all__ = ["REALS", "Region", "finite"]
 
 MOST_SHOWN = 8
 
@@ -35,7 +35,7 @@ class Region:
         Raises:
             ValueError: If a state lies outside; the first one is shown, and how many there are.
         """
-        if _unreadable():
+        if _unreadable() or (self is REALS and finite(state)):
             return
         inside = self.contains(state.detach())
         if bool(inside.all()):
@@ -54,6 +54,15 @@ class Region:
 
 
 REALS = Region("every component must be finite", lambda state: state.abs().amax(-1) < math.inf)
+
+
+def finite(state: Tensor) -> bool:
+    """Return whether all numbers are finite, in one sweep.
+
+    Arguments:
+        state: Numbers, any shape.
+    """
+    return state.numel() == 0 or math.isfinite(float(torch.linalg.vector_norm(state.detach(), math.inf)))
 
 
 def _unreadable() -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from physcore.transform import derivatives
 from physcore.transform.bijections.bijection import Bijection
+from physcore.transform.region import REALS
 from physcore.transform.validation import check_score
 
 __all__ = ["sliced_score", "transform_score"]
@@ -57,15 +58,13 @@ def transform_score(bijection: Bijection, state: Tensor, score: Tensor, *, form:
     """
     if form not in FORMS:
         raise ValueError(f"`form` must be one of {', '.join(FORMS)}; got {form!r}.")
-    check_score(state, score)
-    bijection.check_domain(state)
+    _check(bijection, state, score)
     if form == "log-determinant":
         return bijection.push_score(state, score)
-    layers = bijection.layers
-    for layer, following in zip(layers, (*layers[1:], None), strict=True):
-        score = FORMS[form](layer, state, score)
-        if following is not None:
-            state = layer.forward(state)
+    before: Bijection | None = None
+    for layer in bijection.layers:
+        state = state if before is None else before.forward(state)
+        score, before = FORMS[form](layer, state, score), layer
     return score
 
 
@@ -90,10 +89,16 @@ def sliced_score(bijection: Bijection, state: Tensor, score: Tensor, direction: 
     Source:
         Derived from Jacobi's formula: div_x (B u) = u . grad_y log|det B| = -(B u) . grad_x log|det J|.
     """
-    check_score(state, score)
-    bijection.check_domain(state)
+    _check(bijection, state, score)
     field = bijection.inverse_push(state, direction)
     return (field * (score - bijection.log_determinant_gradient(state))).sum(-1)
+
+
+def _check(bijection: Bijection, state: Tensor, score: Tensor) -> None:
+    check_score(state, score)
+    bijection.check_dimension(state)
+    if bijection.domain is not REALS:
+        bijection.check_domain(state)
 
 
 def _with_inverse(bijection: Bijection, state: Tensor, score: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor
 
+from physcore.transform.region import finite
+
 __all__ = ["check_scale", "check_score"]
 
 
@@ -33,7 +35,6 @@ def check_score(state: Tensor, score: Tensor) -> None:
     if score.shape != state.shape:
         raise ValueError(f"`score` must have the shape of `state`, {tuple(state.shape)}; got {tuple(score.shape)}.")
     for name, value in (("state", state), ("score", score)):
-        finite = value.isfinite()
-        if not bool(finite.all()):
-            place = tuple((~finite).nonzero()[0].tolist())
+        if not finite(value):
+            place = tuple((~value.isfinite()).nonzero()[0].tolist())
             raise ValueError(f"`{name}` must be finite; got {float(value[place])} at index {place}.")

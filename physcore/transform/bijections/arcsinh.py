@@ -48,3 +48,7 @@ class Arcsinh(Elementwise):
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`-x / (k^2 + x^2)`; see ``Elementwise.log_slope_derivative``."""
         return -state / (self.scale**2 + state.square())
+
+    def inverse_slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`(1 + x^2 / k^2)^{1/2}`; see ``Elementwise.inverse_slope``."""
+        return torch.sqrt(1 + (state / self.scale).square())

@@ -153,6 +153,18 @@ class Bijection(abc.ABC):
         """
         return self.inverse_pull(state, score - self.log_determinant_gradient(state))
 
+    def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
+        r"""Return the score before the map, :math:`s = J^T \nabla_y \log q + \nabla_x \log |\det J|`.
+
+        Arguments:
+            state: Points :math:`x`, shape ``(..., component)``.
+            score: Score at :math:`\phi(x)`, shape of ``state``, units 1 / [y].
+
+        Returns:
+            Score at :math:`x`, shape of ``state``, units 1 / [x].
+        """
+        return self.pull(state, score) + self.log_determinant_gradient(state)
+
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         r"""Return :math:`H{:}A`, twice the Ito correction of the map.
 

@@ -113,6 +113,12 @@ class Composition(Bijection):
             score = layer.push_score(point, score)
         return score
 
+    def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
+        """Return the score carried back through one map after the other; see ``Bijection.pull_score``."""
+        for layer, point in reversed(list(self._places(state))):
+            score = layer.pull_score(point, score)
+        return score
+
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``."""
         total = torch.zeros_like(state)
@@ -123,10 +129,11 @@ class Composition(Bijection):
 
     def _places(self, state: Tensor) -> Iterator[tuple[Bijection, Tensor]]:
         """Yield every map with the point that it is applied to; the last is not applied."""
-        for layer, following in zip(self.bijections, (*self.bijections[1:], None), strict=True):
+        before: Bijection | None = None
+        for layer in self.bijections:
+            state = state if before is None else before.forward(state)
             yield layer, state
-            if following is not None:
-                state = layer.forward(state)
+            before = layer
 
     def _reached(self, state: Tensor) -> Tensor:
         inside = REALS.contains(state)

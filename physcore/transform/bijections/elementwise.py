@@ -27,6 +27,10 @@ class Elementwise(Bijection):
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`\varphi''(x) / \varphi'(x)`, shape of ``state``."""
 
+    def inverse_slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`1 / \varphi'(x)`, the slope of the inverse, shape of ``state``."""
+        return self.sign * torch.exp(-self.log_slope(state))
+
     @property
     def sign(self) -> float:
         """The sign of the slope."""
@@ -51,7 +55,7 @@ class Elementwise(Bijection):
 
     def inverse_push(self, state: Tensor, vector: Tensor) -> Tensor:
         r"""Return :math:`v / \varphi'`; see ``Bijection.inverse_push``."""
-        return vector * (self.sign * torch.exp(-self.log_slope(state)))
+        return vector * self.inverse_slope(state)
 
     def inverse_pull(self, state: Tensor, covector: Tensor) -> Tensor:
         r"""Return :math:`w / \varphi'`; see ``Bijection.inverse_pull``."""

@@ -64,9 +64,7 @@ class FlowLayer(Bijection):
     def log_determinant(self, state: Tensor) -> Tensor:
         """Return the logarithm of the determinant, shape ``(...)``; see ``Bijection.log_determinant``."""
         self.check_domain(state)
-        logarithm: Tensor = self.transform.call_and_ladj(state)[1]
-        # A transformation of each component by itself gives a number for each.
-        return logarithm.sum(-1) if logarithm.ndim == state.ndim else logarithm
+        return _joined(*self.transform.call_and_ladj(state))[..., -1]
 
     def push(self, state: Tensor, vector: Tensor) -> Tensor:
         """Return the product with the Jacobian, one pass for each component; see ``Bijection.push``."""
@@ -79,6 +77,19 @@ class FlowLayer(Bijection):
     def inverse_divergence(self, state: Tensor) -> Tensor:
         """Return the divergence by Jacobi's formula from the log-determinant; see ``Bijection.inverse_divergence``."""
         return -self.inverse_pull(state, self.log_determinant_gradient(state))
+
+    def push_score(self, state: Tensor, score: Tensor) -> Tensor:
+        """Return the score after the map, with one pass back through its inverse; see ``Bijection.push_score``."""
+        return self._joint_gradient(self.transform.inv, self.forward(state), score)
+
+    def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
+        """Return the score before the map, with one pass back through it; see ``Bijection.pull_score``."""
+        return self._joint_gradient(self.transform, state, score)
+
+    def _joint_gradient(self, transform: Any, state: Tensor, score: Tensor) -> Tensor:
+        """Return the product of a score with the transposed Jacobian plus the gradient of the log-determinant."""
+        one = torch.ones_like(score[..., :1])
+        return derivatives.pull(lambda x: _joined(*transform.call_and_ladj(x)), state, torch.cat([score, one], -1))
 
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``.
@@ -103,6 +114,13 @@ class FlowLayer(Bijection):
         allowed = 10 * step * (slope.abs().amax(-1) + step * ahead.abs().amax(-1))
         agree = (derivatives.curvature(self.forward, points, axis) - slope).abs().amax(-1) <= allowed
         return bool(2 * agree.sum() >= len(agree))
+
+
+def _joined(value: Tensor, logarithm: Tensor) -> Tensor:
+    """Return a value with the log-determinant as one more component."""
+    # A transformation of each component by itself gives a number for each.
+    total = logarithm.sum(-1) if logarithm.ndim == value.ndim else logarithm
+    return torch.cat([value, total.unsqueeze(-1)], -1)
 
 
 def _by_rows(transposed: Callable[[Tensor, Tensor], Tensor], state: Tensor, vector: Tensor) -> Tensor:

@@ -78,9 +78,15 @@ class Inverted(Bijection):
         return self.bijection.pull(self.bijection.inverse(state), covector)
 
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
-        r"""Return :math:`J^T s + \nabla_x \log |\det J|`, the score before the map; see ``Bijection.push_score``."""
-        origin = self.bijection.inverse(state)
-        return self.bijection.pull(origin, score) + self.bijection.log_determinant_gradient(origin)
+        """Return the score before the map, layer by layer, the last first; see ``Bijection.push_score``."""
+        for layer in reversed(self.bijection.layers):
+            state = layer.inverse(state)
+            score = layer.pull_score(state, score)
+        return score
+
+    def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
+        """Return the score after the map, shape of ``state``; see ``Bijection.pull_score``."""
+        return self.bijection.push_score(self.bijection.inverse(state), score)
 
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``."""

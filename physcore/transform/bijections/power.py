@@ -66,3 +66,7 @@ class Power(Elementwise):
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`(a - 1) / x`; see ``Elementwise.log_slope_derivative``."""
         return (self.exponent - 1) / state
+
+    def inverse_slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`x^{1 - a} / a`; see ``Elementwise.inverse_slope``."""
+        return torch.pow(state, 1 - self.exponent) / self.exponent

@@ -61,3 +61,7 @@ class Tanh(Elementwise):
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`-2 \tanh(x / k) / k`; see ``Elementwise.log_slope_derivative``."""
         return (-2 / self.scale) * torch.tanh(state / self.scale)
+
+    def inverse_slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`\cosh^2(x / k)`; see ``Elementwise.inverse_slope``."""
+        return torch.cosh(state / self.scale).square()
