@@ -113,7 +113,7 @@ def linear_flow(
         A few units in the last place of each block, relative to its own largest entry.
     """
     norm = (
-        float((jacobian.detach().abs().sum(0).amax(0) * duration).amax())
+        float((jacobian.detach().abs().sum(0).amax(0) * duration.detach()).amax())
         if jacobian.numel() and duration.numel()
         else 0.0
     )

@@ -19,13 +19,14 @@ __all__ = ["curvature", "gradient", "pull", "push"]
 Function = Callable[[Tensor], Tensor]
 
 
-def push(function: Function, point: Tensor, vector: Tensor) -> Tensor:
+def push(function: Function, point: Tensor, vector: Tensor, *, follow: bool = False) -> Tensor:
     r"""Return :math:`J u`.
 
     Arguments:
         function: From points ``(..., component)`` to values, each point by itself; values have one axis of components.
         point: Where, shape ``(..., component)``.
         vector: :math:`u`, of a shape broadcastable with ``point``.
+        follow: Whether the result is to be differentiable by what else the function depends on, where gradients are on.
 
     Returns:
         Shape of the values at the broadcast points.
@@ -34,20 +35,21 @@ def push(function: Function, point: Tensor, vector: Tensor) -> Tensor:
     if _inside_transform():
         tangent: Tensor = torch.func.jvp(function, (point.contiguous(),), (vector.contiguous(),))[1]
         return tangent.to(point.dtype)
-    watched, further = _watched(point, vector)
+    watched, further = _watched(point, vector, follow)
     with torch.enable_grad():
         covector, transposed = _transposed(function, watched)
         (product,) = _gradients((transposed * vector).sum(), (covector,), further)
     return product
 
 
-def pull(function: Function, point: Tensor, covector: Tensor) -> Tensor:
+def pull(function: Function, point: Tensor, covector: Tensor, *, follow: bool = False) -> Tensor:
     r"""Return :math:`J^T w`.
 
     Arguments:
         function: From points ``(..., component)`` to values, each point by itself.
         point: Where, shape ``(..., component)``.
         covector: :math:`w`, of a shape broadcastable with the values.
+        follow: See ``push``.
 
     Returns:
         Shape of the broadcast points.
@@ -58,34 +60,36 @@ def pull(function: Function, point: Tensor, covector: Tensor) -> Tensor:
     if _inside_transform():
         product: Tensor = torch.func.vjp(function, point)[1](covector)[0]
         return product
-    watched, further = _watched(point, covector)
+    watched, further = _watched(point, covector, follow)
     with torch.enable_grad():
         values = function(watched)
         (gradients,) = _gradients((values * covector).sum(), (watched,), further)
     return gradients
 
 
-def gradient(function: Function, point: Tensor) -> Tensor:
+def gradient(function: Function, point: Tensor, *, follow: bool = False) -> Tensor:
     r"""Return the gradient of a function with one number for each point.
 
     Arguments:
         function: From points ``(..., component)`` to numbers ``(...)``, each point by itself.
         point: Where, shape ``(..., component)``.
+        follow: See ``push``.
 
     Returns:
         Shape of ``point``.
     """
     one = torch.ones(1, dtype=point.dtype, device=point.device)
-    return pull(lambda x: function(x).unsqueeze(-1), point, one)
+    return pull(lambda x: function(x).unsqueeze(-1), point, one, follow=follow)
 
 
-def curvature(function: Function, point: Tensor, vector: Tensor) -> Tensor:
+def curvature(function: Function, point: Tensor, vector: Tensor, *, follow: bool = False) -> Tensor:
     r"""Return the second derivative :math:`D^2 \phi[u, u]` along a direction.
 
     Arguments:
         function: From points ``(..., component)`` to values, each point by itself.
         point: Where, shape ``(..., component)``.
         vector: :math:`u`, of a shape broadcastable with ``point``.
+        follow: Whether the result is to be differentiable by what else the function depends on, where gradients are on.
 
     Returns:
         Shape of the values at the broadcast points.
@@ -93,7 +97,7 @@ def curvature(function: Function, point: Tensor, vector: Tensor) -> Tensor:
     point, vector = _broadcast(point, vector)
     if _inside_transform():
         return push(lambda x: push(function, x, vector), point, vector)
-    watched, further = _watched(point, vector)
+    watched, further = _watched(point, vector, follow)
     with torch.enable_grad():
         covector, transposed = _transposed(function, watched)
         (slope,) = _gradients((transposed * vector).sum(), (watched,), True)
@@ -114,9 +118,9 @@ def _gradients(value: Tensor, inputs: tuple[Tensor, ...], further: bool) -> tupl
     return torch.autograd.grad(value, inputs, create_graph=further, materialize_grads=True)
 
 
-def _watched(point: Tensor, other: Tensor) -> tuple[Tensor, bool]:
+def _watched(point: Tensor, other: Tensor, follow: bool) -> tuple[Tensor, bool]:
     """Return a point to differentiate by, and whether the derivatives are to be differentiable themselves."""
-    further = torch.is_grad_enabled() and (point.requires_grad or other.requires_grad)
+    further = torch.is_grad_enabled() and (follow or point.requires_grad or other.requires_grad)
     return (point if further and point.requires_grad else point.detach().requires_grad_()), further
 
 

@@ -31,6 +31,7 @@ class ReverseSamples:
     outside: float
 
 
+@torch.no_grad()
 def sample_reverse(
     process: TransformedProcess,
     score: Score,

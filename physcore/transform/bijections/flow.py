@@ -31,6 +31,7 @@ class FlowLayer(Bijection):
     Arguments:
         transform: A transformation with ``inv`` and ``call_and_ladj``, as those of zuko.
         digest: SHA-256 of the parameters of its flow, by which runs are told apart.
+        trainable: Whether results are to be differentiable by the parameters of the flow, where gradients are on.
 
     Raises:
         ValueError: If the transformation lacks one of these.
@@ -38,6 +39,7 @@ class FlowLayer(Bijection):
 
     transform: Any
     digest: str = ""
+    trainable: bool = False
 
     def __post_init__(self) -> None:
         for name in NEEDED:
@@ -66,6 +68,18 @@ class FlowLayer(Bijection):
         self.check_domain(state)
         return _joined(*self.transform.call_and_ladj(state))[..., -1]
 
+    def log_determinant_gradient(self, state: Tensor) -> Tensor:
+        """Return its gradient, shape of ``state``; see ``Bijection.log_determinant_gradient``."""
+        return derivatives.gradient(self.log_determinant, state, follow=self.trainable)
+
+    def pull(self, state: Tensor, covector: Tensor) -> Tensor:
+        """Return the product with the transposed Jacobian; see ``Bijection.pull``."""
+        return derivatives.pull(self.forward, state, covector, follow=self.trainable)
+
+    def inverse_pull(self, state: Tensor, covector: Tensor) -> Tensor:
+        """Return the product with the transposed inverse Jacobian; see ``Bijection.inverse_pull``."""
+        return derivatives.pull(self.inverse, self.forward(state), covector, follow=self.trainable)
+
     def push(self, state: Tensor, vector: Tensor) -> Tensor:
         """Return the product with the Jacobian, one pass for each component; see ``Bijection.push``."""
         return _by_rows(self.pull, state, vector)
@@ -89,7 +103,8 @@ class FlowLayer(Bijection):
     def _joint_gradient(self, transform: Any, state: Tensor, score: Tensor) -> Tensor:
         """Return the product of a score with the transposed Jacobian plus the gradient of the log-determinant."""
         one = torch.ones_like(score[..., :1])
-        return derivatives.pull(lambda x: _joined(*transform.call_and_ladj(x)), state, torch.cat([score, one], -1))
+        both = torch.cat([score, one], -1)
+        return derivatives.pull(lambda x: _joined(*transform.call_and_ladj(x)), state, both, follow=self.trainable)
 
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``.
@@ -102,7 +117,8 @@ class FlowLayer(Bijection):
                 f"the backward pass of {type(self.transform).__name__} cannot be differentiated, and the term of Ito "
                 "needs its second derivatives. Use a flow in closed form, such as NSF, MAF or NICE."
             )
-        return super().hessian_contraction(state, noise)
+        bent = derivatives.curvature(self.forward, state.unsqueeze(-2), noise.mT, follow=self.trainable)
+        return bent.sum(-2)
 
     def _twice_differentiable(self, state: Tensor) -> bool:
         """Return whether second derivatives agree with differences of first ones, at most of a few states."""
@@ -135,7 +151,7 @@ def _by_rows(transposed: Callable[[Tensor, Tensor], Tensor], state: Tensor, vect
 def flow_bijection(flow: nn.Module, context: Tensor | None = None) -> Composition:
     """Return a flow of zuko, with the parameters it has now, as a map from data to its latent space.
 
-    Derivatives by the parameters are there where the states require gradients.
+    Like those of a module, results are differentiable by its parameters where these and gradients are on.
 
     Arguments:
         flow: A ``zuko.flows.Flow``, or another module whose ``transform`` makes a transformation with ``inv`` and
@@ -164,5 +180,8 @@ def flow_bijection(flow: nn.Module, context: Tensor | None = None) -> Compositio
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     made = make(context)
-    layers = [FlowLayer(transform=part, digest=digest.hexdigest()) for part in getattr(made, "transforms", (made,))]
-    return Composition(bijections=tuple(layers))
+    trainable = any(parameter.requires_grad for parameter in flow.parameters())
+    parts = getattr(made, "transforms", (made,))
+    return Composition(
+        bijections=tuple(FlowLayer(transform=part, digest=digest.hexdigest(), trainable=trainable) for part in parts)
+    )
