@@ -94,6 +94,7 @@ def random_case() -> Callable[[str, int], Case]:
     return build
 
 
-@pytest.fixture(scope="session")
-def kinds() -> tuple[str, ...]:
-    return KINDS
+@pytest.fixture(scope="session", name="random_affine")
+def affine_maker() -> Callable[[int, int], Affine]:
+    """Make a random affine map of a dimension, from a seed."""
+    return lambda dimension, seed: random_affine(dimension, torch.Generator().manual_seed(seed))

@@ -118,6 +118,14 @@ def test_the_divergence_of_the_rows_is_wrong(random_case: RandomCase) -> None:
         close(wrong, transform_score(bijection, state, score, form="divergence"))
 
 
+@pytest.mark.parametrize("dimension", [2, 10, 100])
+def test_it_holds_in_many_dimensions(random_affine: Callable[[int, int], Affine], dimension: int) -> None:
+    bijection = Composition(bijections=(Tanh(scale=5.0), random_affine(dimension, 1), AdditiveLogistic()))
+    state = torch.randn(3, dimension, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    law = random_law(dimension, 2)
+    close(transform_score(bijection, state, law.score(state)), expected_score(bijection, state, law))
+
+
 def test_layers_in_a_chain_are_the_layers_in_turn() -> None:
     first, second = Tanh(scale=2.0), Affine(matrix=[[1.0, 0.5], [-0.2, 2.0]])
     state = torch.randn(5, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -216,6 +216,18 @@ def test_what_needs_additive_noise_refuses_it() -> None:
         process.diffuse(torch.zeros(3, 2), TIME)
 
 
+def test_a_score_learned_before_the_map_reverses_the_process_after_it() -> None:
+    trajectories = simulate(TRAP, paths=256, duration=1.0, dt=1e-2, seed=1)
+    score = fit(TRAP, trajectories, objective=LocalDenoising(lag=0.1), training=Training(steps=2), seed=1)
+    process = TransformedProcess(process=TRAP, bijection=AdditiveLogistic())
+    state = states(process.bijection)
+    learned = score(process.origin(state), TIME)
+    driving = (diffusion(TRAP, state, TIME) @ learned.unsqueeze(-1)).squeeze(-1)
+    change = process.reverse_drift(state, TIME, score) + process.drift(state, TIME)
+    bending = process.bijection.hessian_contraction(process.origin(state), TRAP.noise_for(state, TIME))
+    torch.testing.assert_close(change - bending, process.bijection.push(process.origin(state), driving))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Growth(Process):
     """Geometric Brownian motion, a process of one's own whose noise depends on the state."""
