@@ -3,8 +3,8 @@ r"""Entropy of the law of a process, from its log density or, where there is non
 .. math:: S(t) = -E[\log q_t(X_t)], \qquad
           \dot S = E\left[\nabla \cdot f + s^T D s\right], \quad D = \tfrac12 G G^T
 
-It is the differential entropy, in units of Boltzmann's constant and of the variables chosen. The rate needs the score of
-the driven components alone.
+It is the differential entropy, in units of Boltzmann's constant and of the variables chosen. The rate needs the score
+of the driven components alone.
 
 Source: Cover and Thomas, Elements of Information Theory (2006), chapter 8; the rate follows from the Fokker-Planck
 equation by parts (Seifert, Entropy production along a stochastic trajectory and an integral fluctuation theorem, 2005).

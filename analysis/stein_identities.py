@@ -2,8 +2,8 @@ r"""Stein identities: what every score obeys under its own law, a check that nee
 
 .. math:: E[s_j(X_t)] = 0, \qquad E[x_i\,s_j(X_t)] = -\delta_{ij}
 
-Both follow by parts for a density that vanishes far away, as that of an angle that is not wrapped does. An estimate that
-is many standard errors off shows a wrong score; one that is not proves nothing about errors orthogonal to 1 and x.
+Both follow by parts for a density that vanishes far away, as that of an angle that is not wrapped does. An estimate
+that is many standard errors off shows a wrong score; one that is not proves nothing about errors orthogonal to 1 and x.
 
 Source: Stein, Estimation of the mean of a multivariate normal distribution (1981).
 """
