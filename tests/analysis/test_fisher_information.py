@@ -6,6 +6,7 @@ import torch
 from analysis import Exact, fisher_information
 from simulations import OrnsteinUhlenbeck, simulate
 
+D = [0, 1]  # the diagonal
 TRAP = OrnsteinUhlenbeck(drift_matrix=((-1.0, -1.0), (0.5, -0.7)), noise_matrix=((0.0,), (0.8,)))
 
 

@@ -25,7 +25,7 @@ def test_divergences_are_those_of_the_parts() -> None:
     reversal = TimeReversal.of(VanDerPol(), {"x": -1, "v": 1})
     parts = reversal.divergences(STATES, TIME)
     for i, divergence in enumerate(parts):
-        rows = [torch.func.jacrev(lambda x: reversal.parts(x[None], TIME)[i][0])(x).trace() for x in STATES]
+        rows = [torch.func.jacrev(lambda x, part=i: reversal.parts(x[None], TIME)[part][0])(x).trace() for x in STATES]
         torch.testing.assert_close(divergence, torch.stack(rows))
 
 
