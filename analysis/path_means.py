@@ -24,7 +24,7 @@ from physcore.trajectory import frames, validated_trajectories
 
 __all__ = ["Frame", "PathMeans", "Sums", "Work", "reduced", "saved_times", "sums_of", "sums_of_products"]
 
-BLOCKS = 32
+PATHS_PER_BLOCK = 1024
 
 Sums = NDArray[np.float64]
 
@@ -103,15 +103,15 @@ def reduced(
     paths = chosen.sizes["path"]
     if paths < 2:
         raise ValueError("a standard error needs 2 `path`s at least; the trajectories hold 1.")
-    edges = np.linspace(0, paths, min(BLOCKS, paths) + 1).astype(int)
+    starts = range(0, paths, PATHS_PER_BLOCK)
     mine = {}
-    for block in communicator.share(len(edges) - 1):
-        part = chosen.isel(path=slice(edges[block], edges[block + 1]))
+    for block in communicator.share(len(starts)):
+        part = chosen.isel(path=slice(starts[block], starts[block] + PATHS_PER_BLOCK))
         mine[block] = work(_frames(process, part, times))
         if not np.isfinite(mine[block]).all():
-            raise NumericalError(f"a sum over the paths {edges[block]} to {edges[block + 1] - 1} is not finite.")
+            raise NumericalError(f"a sum over the block of paths from {starts[block]} on is not finite.")
     together = {block: sums for part in communicator.gather(mine) for block, sums in part.items()}
-    total: Sums = np.stack([together[block] for block in range(len(edges) - 1)]).sum(0)
+    total: Sums = np.stack([together[block] for block in range(len(starts))]).sum(0)
     return total
 
 

@@ -162,7 +162,11 @@ def _dataset(
         "density_standard_error": (density_error, "standard error of density"),
     }
     centres = {
-        name: (name, (side[1:] + side[:-1]) / 2, {"units": process.variables[i].units})
+        name: (
+            name,
+            (side[1:] + side[:-1]) / 2,
+            {"units": process.variables[i].units, "symbol": process.variables[i].symbol or name},
+        )
         for name, side, i in zip(names, sides, indices, strict=True)
     }
     return xr.Dataset(

@@ -40,7 +40,7 @@ QUANTITIES: dict[str, Callable[..., xr.Dataset]] = {
 
 @pytest.fixture(scope="module")
 def data() -> xr.Dataset:
-    return simulate(PROCESS, paths=1000, duration=0.4, dt=0.1, seed=1)
+    return simulate(PROCESS, paths=5000, duration=0.4, dt=0.1, seed=1)
 
 
 def in_ranks(size: int, work: Callable[[Communicator], Any]) -> list[Any]:
