@@ -4,6 +4,7 @@ from .entropy import entropy as entropy
 from .entropy_production_rate import entropy_production_rate as entropy_production_rate
 from .fisher_information import fisher_information as fisher_information
 from .log_density_error import log_density_error as log_density_error
+from .path_residual import path_residual as path_residual
 from .probability_current import mean_local_velocity as mean_local_velocity
 from .probability_current import probability_current as probability_current
 from .references import Exact as Exact
