@@ -166,7 +166,8 @@ class _Motion:
         shift = TIME_DIFFERENCE * (last - first)
         later = torch.clamp(time + shift, first, last)
         earlier = torch.clamp(time - shift, first, last)
-        return (self._score(states, later) - self._score(states, earlier)) / (later - earlier)
+        derivative: Tensor = (self._score(states, later) - self._score(states, earlier)) / (later - earlier)
+        return derivative
 
     def _divergence_gradient(self, states: Tensor, time: Tensor) -> Tensor:
         with torch.enable_grad():

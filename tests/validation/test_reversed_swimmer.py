@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.validation, pytest.mark.timeout(1800)]
 
 SWIMMER = ActiveSwimmer()
 END, MIDDLE = 5.0, 0.5
-PATHS = 2000
+PATHS = 8000
 # Dense where the ridge forms: a state at x = 3.5 is carried there within 0.03.
 TABLES = np.concatenate([np.linspace(0, 0.2, 41), np.linspace(0.2, 1, 41)[1:], np.linspace(1, END, 81)[1:]])
 
@@ -67,12 +67,12 @@ def test_frames_come_back(reference: FokkerPlanck, forward: xr.Dataset) -> None:
     print(result[["value", "standard_error"]].to_dataframe())
     # Samples are drawn again from the finite number of final states, whose own energy distance is some 1e-3.
     assert (np.abs(result["value"]) < 5 * result["standard_error"]).all()
-    assert (result["value"] < 0.03).all()
+    assert (result["value"] < 0.01).all()
 
 
-def test_a_score_a_fifth_too_short_would_be_noticed(reference: FokkerPlanck, forward: xr.Dataset) -> None:
+def test_a_score_half_as_long_would_be_noticed(reference: FokkerPlanck, forward: xr.Dataset) -> None:
     final = frames(SWIMMER, forward, torch.float64)[-1]
-    reversal = ReversedProcess(process=SWIMMER, score=BetweenTables(reference, 0.8), end=END, final=final)
+    reversal = ReversedProcess(process=SWIMMER, score=BetweenTables(reference, 0.5), end=END, final=final)
     data = simulate(
         reversal, paths=PATHS, duration=2.0, dt=5e-3, save_every="final", scheme="heun", dtype="float64", seed=2
     )
