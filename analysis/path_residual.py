@@ -30,6 +30,7 @@ from torch import Tensor
 from analysis.path_means import Frame, Sums, reduced, saved_times
 from analysis.sampled_score import SampledScore
 from physcore.communicator import Communicator
+from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.score.model import ScoreModel
 from physcore.score.score_function import ScoreFunction
@@ -87,7 +88,7 @@ def path_residual(
         sums = np.zeros((5, len(moments), process.dimension + 2))
         before = rest = None
         for frame in block:
-            here, _ = sampled.at(frame)
+            here = motion.score(frame.states, frame.time)
             if before is None or rest is None:
                 rest = _first(process, start, frame) - here
             else:
@@ -136,7 +137,7 @@ class _Motion:
     def slope(self, frame: Frame, rest: Tensor) -> Tensor:
         """Return the rate of change of the difference along the paths, shape ``(path, component)``."""
         process, states, time = self.process, frame.states, frame.time
-        scores, whole = self._score(states, time), rest + self._score(states, time)
+        scores, whole = self.score(states, time), rest + self.score(states, time)
         spread = states.std(0).clamp_min(1e-12)
         noise = process.noise_for(states, time)
         drift = process.drift(states, time)
@@ -147,26 +148,31 @@ class _Motion:
         slope = slope + self._along(states, time, pull - drift, spread) - self._time_derivative(states, time)
         for column in noise.T:
             shift = DIFFERENCE / float((column / spread).norm())
-            ahead, behind = (self._score(states + sign * shift * column, time) for sign in (1, -1))
+            ahead, behind = (self.score(states + sign * shift * column, time) for sign in (1, -1))
             slope = slope + 0.5 * (ahead - 2 * scores + behind) / shift**2
         return slope
 
-    def _score(self, states: Tensor, time: Tensor) -> Tensor:
-        return self.sampled.at(Frame(0, time, states))[0]
+    def score(self, states: Tensor, time: Tensor) -> Tensor:
+        """Return the score, shape ``(path, component)``, refusing states that it does not know."""
+        score, known = self.sampled.at(Frame(0, time, states))
+        if not known.all():
+            raise NumericalError(f"the score does not know {int((~known).sum())} states near paths at {float(time):g}.")
+        return score
 
     def _along(self, states: Tensor, time: Tensor, direction: Tensor, spread: Tensor) -> Tensor:
         """Return the derivative of the score along a direction of each state."""
         length = (direction / spread).norm(dim=-1, keepdim=True).clamp_min(1e-12)
         shift = DIFFERENCE * direction / length
-        difference = self._score(states + shift, time) - self._score(states - shift, time)
-        return 0.5 * difference * (length / DIFFERENCE)
+        difference = self.score(states + shift, time) - self.score(states - shift, time)
+        derivative: Tensor = 0.5 * difference * (length / DIFFERENCE)
+        return derivative
 
     def _time_derivative(self, states: Tensor, time: Tensor) -> Tensor:
         first, last = self.span
         shift = TIME_DIFFERENCE * (last - first)
         later = torch.clamp(time + shift, first, last)
         earlier = torch.clamp(time - shift, first, last)
-        derivative: Tensor = (self._score(states, later) - self._score(states, earlier)) / (later - earlier)
+        derivative: Tensor = (self.score(states, later) - self.score(states, earlier)) / (later - earlier)
         return derivative
 
     def _divergence_gradient(self, states: Tensor, time: Tensor) -> Tensor:

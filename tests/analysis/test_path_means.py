@@ -15,6 +15,8 @@ from analysis import (
     entropy,
     entropy_production_rate,
     fisher_information,
+    log_density_error,
+    path_residual,
     probability_current,
     sliced_wasserstein_distance,
     stein_identities,
@@ -26,6 +28,7 @@ from physcore.score import MLP, LocalScore
 from simulations import ActiveSwimmer, BreathingParabola, simulate
 
 PROCESS = BreathingParabola()
+WIDER = BreathingParabola(diffusivity=1.2)
 EXACT = Exact(PROCESS)
 QUANTITIES: dict[str, Callable[..., xr.Dataset]] = {
     "entropy production": lambda data, **ranks: entropy_production_rate(PROCESS, EXACT, data, **ranks),
@@ -33,6 +36,8 @@ QUANTITIES: dict[str, Callable[..., xr.Dataset]] = {
     "Fisher information": lambda data, **ranks: fisher_information(PROCESS, EXACT, data, **ranks),
     "Stein identities": lambda data, **ranks: stein_identities(PROCESS, EXACT, data, **ranks),
     "current": lambda data, **ranks: probability_current(PROCESS, EXACT, data, [np.linspace(-3, 3, 7)], **ranks),
+    "log density error": lambda data, **ranks: log_density_error(PROCESS, PROCESS, WIDER, data, **ranks),
+    "path residual": lambda data, **ranks: path_residual(PROCESS, EXACT, data, **ranks),
     "energy distance": lambda data, **ranks: energy_distance(PROCESS, data, data + 0.1, **ranks),
     "Wasserstein distance": lambda data, **ranks: sliced_wasserstein_distance(PROCESS, data, data + 0.1, **ranks),
 }
