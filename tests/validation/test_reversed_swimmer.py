@@ -49,6 +49,16 @@ def forward() -> xr.Dataset:
     )
 
 
+def ridge_deviation(first: xr.Dataset, second: xr.Dataset, time: float) -> float:
+    """Return by how many standard errors two samples differ in their mean distance |v - x^3| from the ridge."""
+    apart = []
+    for data in (first, second):
+        frame = data.sel(time=time, method="nearest")
+        apart.append(np.abs(frame["v"] - frame["x"] ** 3).values)
+    errors = [values.std() / len(values) ** 0.5 for values in apart]
+    return float((apart[1].mean() - apart[0].mean()) / np.hypot(*errors))
+
+
 def test_frames_come_back(reference: FokkerPlanck, forward: xr.Dataset) -> None:
     score = BetweenTables(reference, 1.0)
     final = frames(SWIMMER, forward, torch.float64)[-1]
@@ -62,7 +72,11 @@ def test_frames_come_back(reference: FokkerPlanck, forward: xr.Dataset) -> None:
         )
         final = frames(SWIMMER, data, torch.float64)[-1]
         shared = [time for time in kept if time != MIDDLE]
-        distances.append(energy_distance(SWIMMER, forward, in_forward_time(data, begin), times=shared))
+        back = in_forward_time(data, begin)
+        distances.append(energy_distance(SWIMMER, forward, back, times=shared))
+        deviations = [ridge_deviation(forward, back, time) for time in shared]
+        print(shared, deviations)
+        assert max(map(abs, deviations)) < 5
     result = xr.concat(distances, "time")
     print(result[["value", "standard_error"]].to_dataframe())
     # Samples are drawn again from the finite number of final states, whose own energy distance is some 1e-3.
@@ -70,11 +84,15 @@ def test_frames_come_back(reference: FokkerPlanck, forward: xr.Dataset) -> None:
     assert (result["value"] < 0.01).all()
 
 
-def test_a_score_half_as_long_would_be_noticed(reference: FokkerPlanck, forward: xr.Dataset) -> None:
+@pytest.mark.parametrize("stretch", [0.8, 1.25])
+def test_a_score_of_another_length_would_be_noticed(
+    reference: FokkerPlanck, forward: xr.Dataset, stretch: float
+) -> None:
     final = frames(SWIMMER, forward, torch.float64)[-1]
-    reversal = ReversedProcess(process=SWIMMER, score=BetweenTables(reference, 0.5), end=END, final=final)
+    reversal = ReversedProcess(process=SWIMMER, score=BetweenTables(reference, stretch), end=END, final=final)
     data = simulate(
         reversal, paths=PATHS, duration=2.0, dt=5e-3, save_every="final", scheme="heun", dtype="float64", seed=2
     )
-    result = energy_distance(SWIMMER, forward, in_forward_time(data, END), times=[3.0])
-    assert float(result["value"][0]) > 10 * float(result["standard_error"][0])
+    deviation = ridge_deviation(forward, in_forward_time(data, END), 3.0)
+    print(stretch, deviation)
+    assert abs(deviation) > 10
