@@ -1,4 +1,14 @@
 from .compare import compare as compare
+from .energy_distance import energy_distance as energy_distance
+from .entropy import entropy as entropy
+from .entropy_production_rate import entropy_production_rate as entropy_production_rate
+from .fisher_information import fisher_information as fisher_information
+from .log_density_error import log_density_error as log_density_error
+from .path_residual import path_residual as path_residual
+from .probability_current import mean_local_velocity as mean_local_velocity
+from .probability_current import probability_current as probability_current
 from .references import Exact as Exact
 from .references import FokkerPlanck as FokkerPlanck
 from .references import Reference as Reference
+from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
+from .stein_identities import stein_identities as stein_identities
