@@ -1,4 +1,12 @@
 from .compare import compare as compare
+from .references import Equilibrium as Equilibrium
 from .references import Exact as Exact
 from .references import FokkerPlanck as FokkerPlanck
+from .references import GaussianFit as GaussianFit
+from .references import GaussianMixtureFit as GaussianMixtureFit
+from .references import KernelDensity as KernelDensity
+from .references import KernelScore as KernelScore
 from .references import Reference as Reference
+from .references import SampledReference as SampledReference
+from .references import SpectralStein as SpectralStein
+from .references import TransitionMixture as TransitionMixture

@@ -1,7 +1,7 @@
 """References that are learned from simulated states."""
 
 import abc
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,11 +28,11 @@ class Learned(Protocol):
     def score(self, points: Tensor) -> Tensor:
         """Return the score, shape ``(point, component)``, float64."""
 
+    def log_density(self, points: Tensor) -> Tensor:
+        """Return the log density, shape ``(point,)``, float64."""
 
-Law = TypeVar("Law", bound=Learned)
 
-
-class SampledReference(Reference, Generic[Law]):
+class SampledReference(Reference):
     """A score estimated from the states of simulated paths.
 
     Subclasses learn the law at one time; what they learned is kept. Compared with a learned score on the same paths
@@ -54,7 +54,7 @@ class SampledReference(Reference, Generic[Law]):
         self.process = process
         self.paths = paths
         self._pool: xr.Dataset | None = None
-        self._known: dict[float, Law] = {}
+        self._known: dict[float, Learned] = {}
         if trajectories is not None:
             pool = validated_trajectories(process, trajectories)
             if pool.sizes["path"] < (paths or 2):
@@ -100,10 +100,10 @@ class SampledReference(Reference, Generic[Law]):
         return frames(self.process, self.pool.sel(time=[moment]), torch.float64)[0]
 
     @abc.abstractmethod
-    def learn(self, time: float) -> Law:
+    def learn(self, time: float) -> Learned:
         """Return what the samples tell about the law at a time."""
 
-    def at(self, time: Tensor | float) -> Law:
+    def at(self, time: Tensor | float) -> Learned:
         """Return what was learned about the law at a time, learning it first where needed."""
         moment = scalar_time(time)
         if moment in self._known:
@@ -129,3 +129,16 @@ class SampledReference(Reference, Generic[Law]):
         """
         score = self.at(time).score(state.reshape(-1, state.shape[-1]))
         return score.reshape(state.shape).to(dtype=state.dtype, device=state.device)
+
+    def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the estimated log density at one time; see ``score``.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape ``(...)``, dtype and device of ``state``.
+        """
+        logarithm = self.at(time).log_density(state.reshape(-1, state.shape[-1]))
+        return logarithm.reshape(state.shape[:-1]).to(dtype=state.dtype, device=state.device)

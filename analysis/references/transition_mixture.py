@@ -14,9 +14,7 @@ Ranganath, What's the score? Automated denoising score matching for nonlinear di
 import math
 from collections.abc import Sequence
 
-import torch
 import xarray as xr
-from torch import Tensor
 
 from analysis.references.sampled import SampledReference
 from analysis.references.samples.gaussian_sum import GaussianSum
@@ -27,7 +25,7 @@ from physcore.score.kernels import GaussianClosure, Kernel
 __all__ = ["TransitionMixture"]
 
 
-class TransitionMixture(SampledReference[GaussianSum]):
+class TransitionMixture(SampledReference):
     r"""The average of the kernels from all simulated states a lag before.
 
     Arguments:
@@ -93,19 +91,6 @@ class TransitionMixture(SampledReference[GaussianSum]):
         start = self._start(time)
         kernels = self._judge(time).kernels(self.states(start), start)
         return GaussianSum(kernels.mean.T, kernels.factor)
-
-    def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
-        """Return the log density at one time.
-
-        Arguments:
-            state: States, shape ``(..., component)``.
-            time: One time, shape ``()``.
-
-        Returns:
-            Shape ``(...)``, dtype and device of ``state``.
-        """
-        logarithm = self.at(time).log_density(state.reshape(-1, state.shape[-1]))
-        return logarithm.reshape(state.shape[:-1]).to(dtype=state.dtype, device=state.device)
 
     def error_estimate(self, time: float, components: Sequence[int] | None = None) -> float:
         r"""Return the relative squared error of the score, :math:`E|\delta s|^2 / E|s|^2`.

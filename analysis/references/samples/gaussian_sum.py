@@ -60,7 +60,7 @@ class GaussianSum:
         scaled = (inverse @ (lower if self._shared else lower[order])).permute(1, 2, 0)
         weight = torch.full((count,), -math.log(count), dtype=mean.dtype) if log_weight is None else log_weight
         weight = weight.double().cpu()[order]
-        self._table = coefficients(whitened, scaled, weight)
+        self._table = coefficients(whitened, scaled, weight, second=not self._shared)
         self._reach = math.sqrt(2 * (math.log(count) + NEGLIGIBLE))
         spread = self._reach * scaled.square().sum(1).sqrt().T.expand(count, d)
         self._ends = torch.tensor([0, *(len(box) for box in boxes)]).cumsum(0).tolist()

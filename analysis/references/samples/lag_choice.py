@@ -27,9 +27,9 @@ from physcore.streams import Streams
 
 __all__ = ["LagError", "Judge", "ladder"]
 
-POINTS = 2048  # states at which halves are compared
-TRIED = 32_768  # kernels behind a first look at a lag
-BIAS_STATES = 8192
+POINTS = 4096  # states at which halves are compared
+TRIED = 32_768  # kernels behind a first look at a lag,
+BIAS_STATES = 32_768
 STEP = math.sqrt(2)  # between lags
 
 
@@ -115,7 +115,7 @@ class Judge:
             states = self.states(start)
             try:
                 points = self.points(states, start) if points is None else points
-                judged = self.error(start, points, most=TRIED)
+                judged = self.error(start, points[: POINTS // 2], most=TRIED)
             except NumericalError:
                 if best is None:
                     continue  # noise has not reached every component yet
@@ -157,7 +157,7 @@ class Judge:
         variance = (one - other).square().mean(0) / 4 * (len(chosen) / len(states))
         size = torch.maximum((one * other).mean(0), torch.finfo(one.dtype).tiny * torch.ones_like(one[0]))
         generator = Streams(0, "references/kernel-error").generator()
-        at = states[first:][:BIAS_STATES]
+        at = states[first:][: BIAS_STATES if most is None else BIAS_STATES // 4]
         found = list(kernel_errors(self.process, self.transitions, at, start, [self.time - start], generator))
         if not found:
             raise NumericalError(f"the kernel from time {start:g} to {self.time:g} cannot be followed.")

@@ -11,7 +11,7 @@ from physcore.small_matrices import solve_lower
 __all__ = ["coefficients", "gradient", "powers"]
 
 
-def coefficients(mean: Tensor, factor: Tensor, log_weight: Tensor) -> Tensor:
+def coefficients(mean: Tensor, factor: Tensor, log_weight: Tensor, second: bool = True) -> Tensor:
     r"""Return the coefficients of the exponents.
 
     Arguments:
@@ -19,10 +19,10 @@ def coefficients(mean: Tensor, factor: Tensor, log_weight: Tensor) -> Tensor:
         factor: Lower factors :math:`L`, shape ``(component, component, gaussian)``, or ``(component, component, 1)``
             where one serves all.
         log_weight: Logarithms of the weights :math:`w`, shape ``(gaussian,)``.
+        second: Whether to give those of second degree, which are the same for all where one factor serves all.
 
     Returns:
-        A row for each Gaussian in the order of ``powers``. Where one factor serves all the second powers have the same
-        coefficients, and are left out.
+        A row for each Gaussian in the order of ``powers``.
     """
     count, d = mean.shape
     axes = torch.eye(d, dtype=mean.dtype)
@@ -30,7 +30,7 @@ def coefficients(mean: Tensor, factor: Tensor, log_weight: Tensor) -> Tensor:
     white = (inverse * mean.T).sum(1)
     columns = [log_weight - factor.diagonal().log().sum(-1) - 0.5 * white.square().sum(0)]
     columns += [(inverse[:, i] * white).sum(0) for i in range(d)]
-    if factor.shape[-1] > 1:
+    if second:
         for i in range(d):
             columns += [(inverse[:, i] * inverse[:, j]).sum(0) * (-0.5 if i == j else -1.0) for j in range(i, d)]
     return torch.stack([column.expand(count) for column in columns], 1)
