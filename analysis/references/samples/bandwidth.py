@@ -25,7 +25,7 @@ from torch import Tensor
 
 __all__ = ["cross_validated_bandwidth"]
 
-CENTRES, HELD_OUT = 20_000, 2000
+CENTRES, HELD_OUT = 10_000, 1000
 CHUNK = 250
 RANGE = (0.05, 2.0)  # of widths, in those of Scott's rule
 TOLERANCE = 0.03  # of the logarithm of the width

@@ -33,7 +33,7 @@ Profile = Callable[[Tensor], tuple[Tensor, Tensor]]
 Filter = Callable[[Tensor], Tensor]
 """From eigenvalues ``(function,)`` to values of the filter at each strength, shape ``(strength, function)``."""
 
-LENGTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # in those of a typical distance
+LENGTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # in those of a typical distance
 TRIED = 20_000  # samples behind the choice of the length
 HELD_OUT = 0.25
 CHUNK = 4096
