@@ -1,6 +1,7 @@
 r"""The bandwidth of a Gaussian kernel density whose score is best, by cross-validation.
 
-The mean square error of a score :math:`\hat s` is, but for a constant,
+In coordinates in which the samples have unit covariance the mean square error of a score :math:`\hat s` is, but for a
+constant,
 
 .. math:: E\left[|\hat s(X)|^2 + 2 \nabla \cdot \hat s(X)\right],
 
@@ -48,7 +49,7 @@ def cross_validated_bandwidth(points: Tensor) -> float:
         method="bounded",
         options={"xatol": TOLERANCE},
     )
-    return math.exp(float(found.x)) * (count / len(centres)) ** (-1 / (d + 6))
+    return float(math.exp(float(found.x)) * (count / len(centres)) ** (-1 / (d + 6)))
 
 
 def _criterion(points: Tensor, centres: Tensor, width: float) -> float:
@@ -56,7 +57,7 @@ def _criterion(points: Tensor, centres: Tensor, width: float) -> float:
     d = points.shape[-1]
     moments = torch.cat([torch.ones_like(centres[:, :1]), centres], 1)
     total = 0.0
-    for part in points.split(CHUNK):
+    for part in torch.split(points, CHUNK):
         squares = torch.cdist(part, centres).square()
         shares = torch.exp((squares.amin(1, keepdim=True) - squares).div_(2 * width**2).clamp_(min=-100.0))
         sums = shares @ moments

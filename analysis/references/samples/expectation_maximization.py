@@ -42,10 +42,12 @@ class Mixture:
     def exponents(self, known: Tensor) -> list[Tensor]:
         """Return the logarithms of each Gaussian's part of the density, shape ``(point, gaussian)`` in chunks."""
         table = coefficients(self.mean, self.factor, self.log_weight)
-        return [part @ table.T for part in known.split(CHUNK)]
+        return [part @ table.T for part in torch.split(known, CHUNK)]
 
 
-def fitted_mixture(points: Tensor, count: int, iterations: int, tolerance: float, generator: torch.Generator) -> Mixture:
+def fitted_mixture(
+    points: Tensor, count: int, iterations: int, tolerance: float, generator: torch.Generator
+) -> Mixture:
     """Fit a mixture to points of mean zero and unit covariance.
 
     Arguments:
@@ -76,7 +78,7 @@ def fitted_mixture(points: Tensor, count: int, iterations: int, tolerance: float
 def _expected(mixture: Mixture, known: Tensor) -> tuple[Tensor, float]:
     """Return the mean of shares times powers, a row for each Gaussian, and the mean log density."""
     moments, likelihood = torch.zeros(len(mixture.mean), known.shape[1], dtype=known.dtype), 0.0
-    for exponents, part in zip(mixture.exponents(known), known.split(CHUNK), strict=True):
+    for exponents, part in zip(mixture.exponents(known), torch.split(known, CHUNK), strict=True):
         logarithm = torch.logsumexp(exponents, 1, keepdim=True)
         moments += torch.exp(exponents - logarithm).T @ part
         likelihood += float(logarithm.sum())

@@ -137,9 +137,9 @@ class GaussianSum:
 
     def _chunks(self, boxes: Tensor) -> list[Tensor]:
         if boxes.all():
-            return list(self._table.split(CHUNK))
+            return list(torch.split(self._table, CHUNK))
         chosen = [slice(self._ends[k], self._ends[k + 1]) for k in boxes.nonzero().squeeze(-1).tolist()]
-        return list(torch.cat([self._table[part] for part in chosen]).split(CHUNK)) if chosen else []
+        return list(torch.split(torch.cat([self._table[part] for part in chosen]), CHUNK)) if chosen else []
 
 
 @dataclasses.dataclass(frozen=True)

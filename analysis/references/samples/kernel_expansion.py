@@ -11,9 +11,9 @@ The functions are sums of kernels about some of the samples; the expectations ar
 and the length of the kernel are those with the least :math:`E[|s|^2 + 2 \nabla \cdot s]` on samples left out, which
 the squares and slopes of the eigenfunctions give for all strengths at once.
 
-Sources: Zhou, Shi and Zhu, Nonparametric score estimators (2020), sections 3 and 4; the centres: Sutherland, Strathmann,
-Arbel and Gretton, Efficient and principled score estimation with Nyström kernel exponential families (2018); the
-criterion: Hyvärinen, Estimation of non-normalized statistical models by score matching (2005), theorem 1.
+Sources: Zhou, Shi and Zhu, Nonparametric score estimators (2020), section 3; the centres: Sutherland, Strathmann, Arbel
+and Gretton, Efficient and principled score estimation with Nyström kernel exponential families (2018); the criterion:
+Hyvärinen, Estimation of non-normalized statistical models by score matching (2005), theorem 1.
 """
 
 import dataclasses
@@ -68,8 +68,9 @@ class KernelExpansion:
     def score(self, points: Tensor) -> Tensor:
         """Return the score, shape ``(point, component)``, float64."""
         places = self.whitening.whitened(points.double().cpu())
-        parts = [self.profile(_scaled(part, self.centres, self.length))[0] @ self.weights for part in places.split(CHUNK)]
-        return self.whitening.score(torch.cat(parts))
+        parts = torch.split(places, CHUNK)
+        kernels = (self.profile(_scaled(part, self.centres, self.length))[0] for part in parts)
+        return self.whitening.score(torch.cat([kernel @ self.weights for kernel in kernels]))
 
     def log_density(self, points: Tensor) -> Tensor:
         """Refuse: an expansion need not be the gradient of anything.
@@ -127,7 +128,7 @@ def _moments(points: Tensor, centres: Tensor, length: float, profile: Profile, b
     """Return the mean products of functions, and their mean gradients, shape ``(function, component)``."""
     functions, d = basis.shape[1], points.shape[-1]
     square, slope = points.new_zeros(functions, functions), points.new_zeros(len(centres), d)
-    for part in points.split(CHUNK):
+    for part in torch.split(points, CHUNK):
         kernel, steepness = profile(_scaled(part, centres, length))
         values = kernel @ basis
         square += values.T @ values

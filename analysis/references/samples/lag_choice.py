@@ -1,11 +1,14 @@
 r"""How well an average of kernels knows the score a lag later, and the lag at which it knows it best.
 
-The error of an average of :math:`N` kernels over a lag has two parts. Its variance is a quarter of the mean square
-difference between the scores of two halves of the kernels, at states that neither has seen. Its bias is the kernel's
-own, measured between the process and the kernel from the same states and with the same noise (see
+The error of an average of :math:`N` kernels over a lag has two parts. Its variance is that of the jackknife,
+
+.. math:: \frac{G - 1}{G} \sum_{g = 1}^G |s_{-g} - s|^2,
+
+with :math:`s_{-g}` the score without one of :math:`G` groups of kernels, at states that come from none of them. Its bias
+is the kernel's own, measured between the process and the kernel from the same states and with the same noise (see
 ``physcore.score.lags.kernel_error``). The variance falls with the lag and the bias grows.
 
-Source: derived.
+Source: Efron and Stein, The jackknife estimate of variance (1981), in groups; the sum of both is derived.
 """
 
 import dataclasses
@@ -25,9 +28,10 @@ from physcore.score.lags.kernel_error import kernel_errors
 from physcore.score.transition import LocalTransition
 from physcore.streams import Streams
 
-__all__ = ["LagError", "Judge", "ladder"]
+__all__ = ["Judge", "LagError", "ladder"]
 
-POINTS = 4096  # states at which halves are compared
+POINTS = 4096  # states at which the variance is taken
+GROUPS = 16
 TRIED = 32_768  # kernels behind a first look at a lag,
 BIAS_STATES = 32_768
 STEP = math.sqrt(2)  # between lags
@@ -129,8 +133,9 @@ class Judge:
         return best
 
     def points(self, states: Tensor, start: float) -> Tensor:
-        """Return states at the judge's time, drawn with the kernels of paths that the halves leave out."""
-        kernels = self.kernels(states[: held_out(len(states))], start)
+        """Return states at the judge's time, drawn with the kernels of paths that are kept for it."""
+        chosen = states[: held_out(len(states))]
+        kernels = self.kernels(chosen.repeat(-(-POINTS // len(chosen)), 1), start)
         generator = Streams(0, "references/transition-mixture").generator()
         return kernels.state(torch.randn(kernels.mean.shape, generator=generator, dtype=states.dtype))
 
@@ -146,24 +151,41 @@ class Judge:
             NumericalError: If the kernel cannot be computed.
         """
         states = self.states(start)
-        first = held_out(len(states))
-        chosen = states[first:][:most]
+        skipped = held_out(len(states))
+        chosen = states[skipped:][:most]
         kernels = self.kernels(chosen, start)
-        factor = kernels.factor
-        one, other = (
-            GaussianSum(kernels.mean.T[half::2], factor if factor.shape[-1] == 1 else factor[..., half::2]).score(points)
-            for half in (0, 1)
-        )
-        variance = (one - other).square().mean(0) / 4 * (len(chosen) / len(states))
-        size = torch.maximum((one * other).mean(0), torch.finfo(one.dtype).tiny * torch.ones_like(one[0]))
+        score, variance = jackknifed(kernels, points)
+        variance *= len(chosen) / len(states)
+        size = (score.square().mean(0) - variance).clamp(min=torch.finfo(score.dtype).tiny)
         generator = Streams(0, "references/kernel-error").generator()
-        at = states[first:][: BIAS_STATES if most is None else BIAS_STATES // 4]
+        at = states[skipped:][: BIAS_STATES if most is None else BIAS_STATES // 4]
         found = list(kernel_errors(self.process, self.transitions, at, start, [self.time - start], generator))
         if not found:
             raise NumericalError(f"the kernel from time {start:g} to {self.time:g} cannot be followed.")
         return LagError(start, size, variance, found[0].bias * size)
 
 
+def jackknifed(kernels: LocalTransition, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the score of an average of kernels and the variance of its components, a mean over the points.
+
+    Arguments:
+        kernels: The kernels.
+        points: Points that do not depend on them, shape ``(point, component)``.
+    """
+    factor = kernels.factor.expand(-1, -1, kernels.mean.shape[-1])
+    parts = [GaussianSum(kernels.mean.T[k::GROUPS], factor[..., k::GROUPS]).evaluate(points) for k in range(GROUPS)]
+    density, score = (torch.stack(each) for each in zip(*parts, strict=True))
+    together = _averaged(density, score)
+    others = [[k for k in range(GROUPS) if k != left_out] for left_out in range(GROUPS)]
+    changes = torch.stack([_averaged(density[rest], score[rest]) - together for rest in others])
+    return together, (GROUPS - 1) / GROUPS * changes.square().sum(0).mean(0)
+
+
+def _averaged(density: Tensor, score: Tensor) -> Tensor:
+    """Return the score of an average of laws with these log densities and scores."""
+    return (torch.softmax(density, 0).unsqueeze(-1) * score).sum(0)
+
+
 def held_out(paths: int) -> int:
-    """Return how many paths the points come from."""
-    return min(POINTS, max(1, paths // 10))
+    """Return how many paths the points come from, some points from each where they are fewer than the points."""
+    return min(POINTS, max(1, paths // 4))

@@ -32,7 +32,7 @@ class Whitening:
         Raises:
             NumericalError: If the samples lie in a subspace, as too few do.
         """
-        factor, failed = torch.linalg.cholesky_ex(torch.atleast_2d(torch.cov(samples.T)))
+        factor, failed = torch.linalg.cholesky_ex(torch.cov(samples.T).reshape(samples.shape[-1], samples.shape[-1]))
         if failed:
             raise NumericalError(
                 f"the {len(samples)} samples do not spread over all {samples.shape[-1]} components; use more paths or "
