@@ -7,8 +7,16 @@ from .log_density_error import log_density_error as log_density_error
 from .path_residual import path_residual as path_residual
 from .probability_current import mean_local_velocity as mean_local_velocity
 from .probability_current import probability_current as probability_current
+from .references import Equilibrium as Equilibrium
 from .references import Exact as Exact
 from .references import FokkerPlanck as FokkerPlanck
+from .references import GaussianFit as GaussianFit
+from .references import GaussianMixtureFit as GaussianMixtureFit
+from .references import KernelDensity as KernelDensity
+from .references import KernelScore as KernelScore
 from .references import Reference as Reference
+from .references import SampledReference as SampledReference
+from .references import SpectralStein as SpectralStein
+from .references import TransitionMixture as TransitionMixture
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stein_identities import stein_identities as stein_identities

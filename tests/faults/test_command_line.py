@@ -423,11 +423,15 @@ def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_pat
     [
         (["double-well", "--compare.references", "[{name: exact}]"], "SolvableProcess"),
         (["double-well", "--compare.times", "[0.505]"], "was not saved"),
+        (
+            ["double-well", "--compare.paths", "1000000", "--compare.references", "[{name: gaussian-fit}]"],
+            "gaussian-fit",
+        ),
         (["ornstein-uhlenbeck", "--fit.objective.lag", "-1"], "`lag`"),
         (["ornstein-uhlenbeck", "--fit.model.name", "unet"], "'unet'"),
         (["ornstein-uhlenbeck", "--simulate.scheme", "milstein"], "'milstein'"),
     ],
-    ids=["reference", "times", "objective", "model", "scheme"],
+    ids=["reference", "times", "samples", "objective", "model", "scheme"],
 )
 def test_a_later_stage_that_cannot_work_is_refused_before_the_first_begins(
     command: Run, tmp_path: Path, words: list[str], part: str
