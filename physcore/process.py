@@ -5,48 +5,23 @@ r"""The contract of a stochastic process, the single source of a model.
 A process is written once, in torch, batch first and component last. Simulation, the local linearisation behind
 the training targets, the Fokker-Planck reference and the reverse-time samplers are all derived from it.
 The noise is additive; its matrix :math:`G` has shape (component, noise) and may be degenerate, as when only the
-velocity is driven.
+velocity is driven. A process whose noise depends on the state, :math:`G(X_t, t)` in the sense of Ito, declares it by
+its ``noise_type``; what cannot use it refuses it.
 """
 
 import abc
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from physcore.component_gradients import component_gradients
 from physcore.known_moment import KnownMoment
 from physcore.registry import plain
+from physcore.variable import Variable
 
 __all__ = ["Process", "Variable"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Variable:
-    """A physical variable of a process: one component of its state.
-
-    Arguments:
-        name: Name of the variable in datasets, a Python identifier.
-        units: Units as CF writes them, ``"1"`` when dimensionless.
-        long_name: Description for people.
-        symbol: LaTeX symbol for figures, without dollar signs; the name when empty.
-    """
-
-    name: str
-    units: str = "1"
-    long_name: str = ""
-    symbol: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ValueError(f"`name` must be a Python identifier; got {self.name!r}.")
-
-    @property
-    def label(self) -> str:
-        """The axis label of the variable: symbol and units."""
-        symbol = self.symbol or self.name
-        return f"${symbol}$" if self.units == "1" else f"${symbol}$ [{self.units}]"
 
 
 class Process(abc.ABC):
@@ -60,10 +35,13 @@ class Process(abc.ABC):
     Attributes:
         variables: The components of the state, in order.
         time_units: Units of time as CF writes them, ``"1"`` when dimensionless.
+        noise_type: ``"additive"``, or ``"general"`` where the noise depends on the state. Such a process writes
+            ``noise_for`` and ``noises``, and its ``noise`` refuses.
     """
 
     variables: tuple[Variable, ...]
     time_units: str = "1"
+    noise_type: ClassVar[str] = "additive"
 
     @abc.abstractmethod
     def drift(self, state: Tensor, time: Tensor) -> Tensor:
@@ -162,7 +140,7 @@ class Process(abc.ABC):
             Shape ``(..., component, component)``, units 1 / time.
         """
         if torch._C._functorch.peek_interpreter_stack() is None:
-            return torch.stack(_component_gradients(lambda y: self.drift(y, time), state), -2)
+            return torch.stack(component_gradients(lambda y: self.drift(y, time), state), -2)
         # Inside another transform only transforms differentiate.
         directions = torch.eye(self.dimension, dtype=state.dtype, device=state.device)
         columns = [
@@ -184,7 +162,7 @@ class Process(abc.ABC):
         """
         times = time.to(state.dtype).expand(state.shape[:-1]).contiguous()
         if torch._C._functorch.peek_interpreter_stack() is None:
-            return torch.stack(_component_gradients(lambda t: self.drift(state, t), times), -1)
+            return torch.stack(component_gradients(lambda t: self.drift(state, t), times), -1)
         tangent: Tensor = torch.func.jvp(lambda t: self.drift(state, t), (times,), (torch.ones_like(times),))[1]
         return tangent.to(state.dtype)
 
@@ -200,10 +178,10 @@ class Process(abc.ABC):
         return None
 
     def noise_for(self, state: Tensor, time: Tensor) -> Tensor:
-        """Return :math:`G(t)` in the dtype and on the device of the states, its shape checked.
+        """Return the noise matrix at states and times, in the dtype and on the device of the states, its shape checked.
 
         Arguments:
-            state: States, shape ``(..., component)``.
+            state: States, shape ``(..., component)``; of additive noise their dtype and device alone play a part.
             time: Times, shape ``(...)``.
 
         Returns:
@@ -220,20 +198,24 @@ class Process(abc.ABC):
             )
         return noise
 
-    def diffuse(self, normals: Tensor, time: Tensor) -> Tensor:
-        r"""Return :math:`G(t) \xi`, what the noise does to each component.
+    def diffuse(self, normals: Tensor, time: Tensor, state: Tensor | None = None) -> Tensor:
+        r"""Return :math:`G \xi`, what the noise does to each component.
 
         Arguments:
             normals: Numbers :math:`\xi`, shape ``(..., noise)``.
             time: Time, shape ``()``.
+            state: States, shape ``(..., component)``, which noise that depends on them needs.
 
         Returns:
             Shape ``(..., component)``, units of the noise matrix.
+
+        Raises:
+            ValueError: If the noise depends on the state, and none is given.
         """
         strengths = self.noise_strengths
         if strengths is not None:
             return _spread(normals, strengths.to(dtype=normals.dtype, device=normals.device))
-        noise = self.noise_for(normals, time)
+        noise = self.noise_for(normals if state is None else state, time)
         # Column by column and not as a matrix product, whose rounding depends on the number of paths.
         total = normals[..., :1] * noise[..., 0]
         for k in range(1, noise.shape[-1]):
@@ -272,29 +254,3 @@ def _spread(normals: Tensor, strengths: Tensor) -> Tensor:
     zero = torch.zeros_like(normals[..., :1])
     place = torch.where(driven, driven.cumsum(0) - 1, normals.shape[-1])
     return torch.cat([normals * strengths[driven], zero], -1).index_select(-1, place)
-
-
-def _component_gradients(function: Callable[[Tensor], Tensor], point: Tensor) -> list[Tensor]:
-    """Return the gradient of each component of a function that treats every sample of a batch by itself.
-
-    Backwards, component by component, this takes a tenth of the time of torch's forward derivatives.
-
-    Arguments:
-        function: From points to values of shape ``(..., component)``.
-        point: Where, any shape; differentiable derivatives are returned if it requires gradients.
-
-    Returns:
-        One gradient for each component, shape of ``point``.
-    """
-    further = point.requires_grad and torch.is_grad_enabled()
-    with torch.enable_grad():
-        watched = point if further else point.detach().requires_grad_()
-        values = function(watched)
-        if not values.requires_grad:
-            return [torch.zeros_like(point) for _ in range(values.shape[-1])]
-        return [
-            torch.autograd.grad(
-                component.sum(), watched, retain_graph=True, create_graph=further, materialize_grads=True
-            )[0]
-            for component in values.unbind(-1)
-        ]

@@ -14,6 +14,7 @@ from physcore.communicator import Communicator
 from physcore.process import Process
 from physcore.registry import build
 from physcore.score.source import FreshTrajectories
+from physcore.stepping import Threads
 from physcore.streams import Streams
 from simulations.block import BlockSimulator
 from simulations.in_memory import block_in_memory, simulated_in_memory
@@ -58,25 +59,22 @@ class FreshSimulation(FreshTrajectories):
 
     def check(self, process: Process) -> None:
         """Refuse a scheme that is unknown or not made for the process; see ``FreshTrajectories.check``."""
-        self._simulator(process, 0, seed=0, device=torch.device("cpu"), ranks=1)
+        build("physcore.schemes", self.scheme, {}).check(process, self.dt)
 
     def round(
         self, process: Process, index: int, *, seed: int, device: torch.device, communicator: Communicator
     ) -> xr.Dataset:
         """Simulate a round, its blocks of paths shared between the ranks; see ``FreshTrajectories.round``."""
-        simulator = self._simulator(process, index, seed=seed, device=device, ranks=communicator.size)
-        return simulated_in_memory(simulator, communicator, shown=False)
-
-    def _simulator(
-        self, process: Process, index: int, *, seed: int, device: torch.device, ranks: int
-    ) -> BlockSimulator:
-        return BlockSimulator(
-            process=process,
-            scheme=build("physcore.schemes", self.scheme, {}),
-            simulation=self._simulation(ranks),
-            seed=Streams(seed, f"fit/round/{index}").key,
-            device=device,
-        )
+        with Threads() as threads:
+            simulator = BlockSimulator(
+                process=process,
+                scheme=build("physcore.schemes", self.scheme, {}),
+                simulation=self._simulation(communicator.size),
+                seed=Streams(seed, f"fit/round/{index}").key,
+                device=device,
+                threads=threads,
+            )
+            return simulated_in_memory(simulator, communicator, shown=False)
 
     def _simulation(self, ranks: int) -> Simulation:
         settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -1,18 +1,20 @@
 """Trajectories in memory, their blocks shared between the ranks."""
 
 import numpy as np
-import torch
 import xarray as xr
+from torch import Tensor
 
 from physcore.communicator import Communicator
 from physcore.trajectory import trajectory_dataset
-from simulations.block import BlockSimulator, empty
+from simulations.block import BlockSimulator
+from simulations.frame_memory import new_memory
+from simulations.pipeline import computed
 from simulations.recording import attributes, progress
 from simulations.simulation import PATHS_PER_GROUP
 
 __all__ = ["block_in_memory", "simulated_in_memory"]
 
-LARGEST_BLOCK = 65_536
+MOST_GROUPS = 16  # in a block in memory: few calls, and little to wait for before the first one
 
 
 def simulated_in_memory(simulator: BlockSimulator, communicator: Communicator, *, shown: bool) -> xr.Dataset:
@@ -24,16 +26,22 @@ def simulated_in_memory(simulator: BlockSimulator, communicator: Communicator, *
         shown: Whether a terminal shows the progress.
     """
     settings = simulator.simulation
-    mine = list(communicator.share(settings.blocks))
     shape = (simulator.process.dimension, settings.frames, settings.paths)
-    # Ranks fill their own blocks of zeros, and the sum of the bits is everything.
-    states = empty(shape, simulator.dtype) if communicator.size == 1 else torch.zeros(shape, dtype=simulator.dtype)
-    for block in progress(mine, communicator) if shown else mine:
-        span, before = settings.block_paths(block), None
-        for segment in range(settings.segments):
-            frames = settings.segment_frames(segment)
-            part = states[:, frames.start : frames.stop, span.start : span.stop]
-            before = simulator.segment(block, segment, before, part)[:, -1]
+    states, there = new_memory(shape, simulator.dtype, simulator.threads)
+    simulator.prepare()
+    there()
+    if communicator.size > 1:
+        states.zero_()  # ranks fill their own blocks, and the sum of the bits is everything
+
+    def place(block: int, segment: int) -> Tensor:
+        frames, span = settings.segment_frames(segment), settings.block_paths(block)
+        return states[:, frames.start : frames.stop, span.start : span.stop]
+
+    mine = list(communicator.share(settings.blocks))
+    blocks = progress(mine, communicator) if shown else mine
+    tasks = ((block, segment) for block in blocks for segment in range(settings.segments))
+    for _ in computed(simulator, tasks, place):
+        pass
     for component in states.numpy():
         communicator.sum_in_place(component.view(np.int32 if component.itemsize == 4 else np.int64))
     indices = np.arange(settings.paths)
@@ -41,7 +49,7 @@ def simulated_in_memory(simulator: BlockSimulator, communicator: Communicator, *
 
 
 def block_in_memory(paths: int, ranks: int) -> int:
-    """Return a size of blocks that gives every rank the same work in as few calls as the cache likes.
+    """Return a size of blocks, as even as can be, that gives every rank the same work.
 
     Arguments:
         paths: Number of paths.
@@ -49,5 +57,7 @@ def block_in_memory(paths: int, ranks: int) -> int:
     """
     if isinstance(paths, bool) or not isinstance(paths, int) or paths < 1:
         return PATHS_PER_GROUP  # the settings say what is wrong with them
-    share = -(-paths // (ranks * PATHS_PER_GROUP)) * PATHS_PER_GROUP
-    return min(share, LARGEST_BLOCK)
+    groups = -(-paths // (ranks * PATHS_PER_GROUP))
+    if groups <= MOST_GROUPS:
+        return groups * PATHS_PER_GROUP
+    return PATHS_PER_GROUP * min(range(MOST_GROUPS, MOST_GROUPS // 2, -1), key=lambda size: -groups % size)

@@ -10,6 +10,7 @@ import xarray as xr
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.registry import build
+from physcore.stepping import Threads
 from physcore.stopping import NEVER, StopRequest
 from physcore.storage.run import RunFolder
 from physcore.streams import random_seed, validated_seed
@@ -89,13 +90,15 @@ def simulate(
         frames_per_segment=frames_per_segment,
     ).sized(process.dimension)
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
-    simulator = BlockSimulator(
-        process=process,
-        scheme=build("physcore.schemes", scheme, {}),
-        simulation=settings,
-        seed=seed,
-        device=torch.device(device),
-    )
-    if out is None:
-        return simulated_in_memory(simulator, communicator, shown=True)
-    return recorded(simulator, RunFolder(Path(out)), communicator, stop)
+    with Threads() as threads:
+        simulator = BlockSimulator(
+            process=process,
+            scheme=build("physcore.schemes", scheme, {}),
+            simulation=settings,
+            seed=seed,
+            device=torch.device(device),
+            threads=threads,
+        )
+        if out is None:
+            return simulated_in_memory(simulator, communicator, shown=True)
+        return recorded(simulator, RunFolder(Path(out)), communicator, stop)

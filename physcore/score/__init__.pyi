@@ -42,6 +42,8 @@ from .parametrizations import NoisePredictionScore as NoisePredictionScore
 from .parametrizations import Parametrization as Parametrization
 from .parametrizations import PriorResidual as PriorResidual
 from .parametrizations import PriorResidualScore as PriorResidualScore
+from .score_function import LogDensity as LogDensity
+from .score_function import ScoreFunction as ScoreFunction
 from .source import FreshTrajectories as FreshTrajectories
 from .training import Training as Training
 from .transition import LocalLinearization as LocalLinearization

@@ -67,6 +67,7 @@ class ExactLinear(Scheme):
 
     def check(self, process: Process, dt: float) -> None:
         """Refuse a drift that is not linear in the state, or depends on time, as the noise; see ``Scheme.check``."""
+        super().check(process, dt)
         self._transition(process, dt)
 
     def normals(self, process: Process) -> int:

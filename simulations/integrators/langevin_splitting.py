@@ -26,6 +26,7 @@ class LangevinSplitting(Scheme):
 
     def check(self, process: Process, dt: float) -> None:
         """Refuse what is not a Langevin process, or one that moves otherwise than its parts say."""
+        super().check(process, dt)
         inner = _langevin(process, type(self).__name__)
         state = process.sample_initial(SAMPLES, torch.Generator().manual_seed(SEED)).double()
         time = torch.zeros((), dtype=torch.float64)

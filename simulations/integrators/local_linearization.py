@@ -45,6 +45,7 @@ class LocalLinearization(Scheme):
 
     def check(self, process: Process, dt: float) -> None:
         """Refuse a step over which the linearised drift grows or decays too far; see ``Scheme.check``."""
+        super().check(process, dt)
         states = process.sample_initial(SAMPLES, torch.Generator().manual_seed(SEED)).double()
         jacobian = process.jacobian(states, torch.zeros((), dtype=torch.float64))
         largest = float(jacobian.abs().sum(-1).amax())

@@ -19,7 +19,7 @@ class Scheme(abc.ABC):
     Attributes:
         strong_order: Order of the root-mean-square error of a path.
         weak_order: Order of the error of expectations.
-        noise_type: The noise it is made for.
+        noise_type: The noise it is made for, ``"general"`` if it may depend on the state.
         three_point: Whether three-point random numbers may take the place of normals at the claimed weak order.
     """
 
@@ -38,6 +38,11 @@ class Scheme(abc.ABC):
         Raises:
             ValueError: If the scheme cannot integrate the process; the reason is given.
         """
+        if process.noise_type != "additive" and self.noise_type == "additive":
+            raise ValueError(
+                f"{type(self).__name__} is made for additive noise, and that of {type(process).__name__} depends on "
+                "the state. Use euler-maruyama."
+            )
 
     def normals(self, process: Process) -> int:
         """Return how many standard normals a path takes in a step: one for each noise, unless a scheme needs more."""

@@ -1,0 +1,67 @@
+r"""The hyperbolic tangent of each component.
+
+.. math:: y = k \tanh(x / k), \qquad \varphi' = \operatorname{sech}^2(x / k), \qquad
+          \varphi'' / \varphi' = -\tfrac{2}{k} \tanh(x / k)
+"""
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from physcore.transform.bijections.elementwise import Elementwise
+from physcore.transform.region import Region
+from physcore.transform.validation import check_scale
+
+__all__ = ["Tanh"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tanh(Elementwise):
+    r"""The map :math:`y = k \tanh(x / k)` of the line onto :math:`-k < y < k`, the identity near zero.
+
+    Arguments:
+        scale: :math:`k > 0`, in the units of :math:`x`.
+
+    Raises:
+        ValueError: If the scale is not positive and finite.
+
+    Error:
+        Beyond x = 19 k in float64, 9 k in float32, the value rounds to its bound, which has no inverse.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
+
+    @property
+    def image(self) -> Region:
+        """The interval between the bounds."""
+        bound = self.scale
+        return Region(f"every component must lie within ({-bound:g}, {bound:g})", lambda y: y.abs().amax(-1) < bound)
+
+    def forward(self, state: Tensor) -> Tensor:
+        r"""Return :math:`k \tanh(x / k)`; see ``Bijection.forward``."""
+        self.check_domain(state)
+        return self.scale * torch.tanh(state / self.scale)
+
+    def inverse(self, state: Tensor) -> Tensor:
+        r"""Return :math:`k \operatorname{artanh}(y / k)`; see ``Bijection.inverse``."""
+        self.check_image(state)
+        scaled = state / self.scale
+        return (0.5 * self.scale) * (torch.log1p(scaled) - torch.log1p(-scaled))
+
+    def log_slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`\log \operatorname{sech}^2(x / k)`; see ``Elementwise.log_slope``."""
+        scaled = (2 / self.scale) * state.abs()
+        return 2 * math.log(2) - scaled - 2 * torch.log1p(torch.exp(-scaled))
+
+    def log_slope_derivative(self, state: Tensor) -> Tensor:
+        r"""Return :math:`-2 \tanh(x / k) / k`; see ``Elementwise.log_slope_derivative``."""
+        return (-2 / self.scale) * torch.tanh(state / self.scale)
+
+    def inverse_slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`\cosh^2(x / k)`; see ``Elementwise.inverse_slope``."""
+        return torch.cosh(state / self.scale).square()

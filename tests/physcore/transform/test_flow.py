@@ -1,0 +1,94 @@
+"""Flows of zuko as maps: their own log density is the judge."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from physcore.transform import Inverted, TransformedProcess, flow_bijection, transform_score
+from simulations import OrnsteinUhlenbeck
+
+zuko = pytest.importorskip("zuko")
+
+COMPONENTS = 3
+SMOOTH = {"transforms": 2, "hidden_features": (16,), "activation": nn.Tanh}
+CLOSED = {"NSF": SMOOTH, "MAF": SMOOTH, "NICE": SMOOTH}
+ITERATED = {"SOSPF": {"transforms": 2}, "GF": {"transforms": 2}, "CNF": {"hidden_features": (16,)}}
+TOLERANCE = {"SOSPF": 1e-5, "GF": 1e-4, "CNF": 1e-2}  # bisection, bisection, adaptive integration
+
+
+def flow_of(name: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        flow: nn.Module = getattr(zuko.flows, name)(COMPONENTS, **{**CLOSED, **ITERATED}[name])
+    return flow.double()
+
+
+def points() -> Tensor:
+    return 0.5 * torch.randn(6, COMPONENTS, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def slope(log_density: nn.Module, state: Tensor) -> Tensor:
+    watched = state.clone().requires_grad_()
+    return torch.autograd.grad(log_density.log_prob(watched).sum(), watched)[0]
+
+
+@pytest.mark.parametrize("name", [*CLOSED, *ITERATED])
+def test_scores_of_data_and_latent_space_belong_together(name: str) -> None:
+    flow, state = flow_of(name), points()
+    bijection, law = flow_bijection(flow), flow()
+    image, tolerance = bijection.forward(state).detach(), TOLERANCE.get(name, 1e-10)
+    of_data, of_latent = slope(law, state), -image
+    back = transform_score(Inverted(bijection=bijection), image, of_latent)
+    torch.testing.assert_close(back, of_data, rtol=tolerance, atol=tolerance)
+    for form in ("log-determinant", "inverse", "divergence"):
+        carried = transform_score(bijection, state, of_data, form=form)  # type: ignore[arg-type]
+        torch.testing.assert_close(carried, of_latent, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_the_term_of_ito_of_a_flow_is_that_of_finite_differences(name: str) -> None:
+    bijection, state, step = flow_bijection(flow_of(name)), points(), 1e-3
+    noise = torch.tensor([[1.0, 0.2], [0.0, 0.5], [-0.3, 0.4]], dtype=torch.float64)
+    expected = torch.zeros_like(state)
+    for vector in noise.T:
+        bend = bijection.forward(state + step * vector) + bijection.forward(state - step * vector)
+        expected = expected + (bend - 2 * bijection.forward(state)).detach() / step**2
+    torch.testing.assert_close(bijection.hessian_contraction(state, noise), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["SOSPF", "CNF"])
+def test_a_flow_without_second_derivatives_says_so(name: str) -> None:
+    trap = OrnsteinUhlenbeck(drift_matrix=(-torch.eye(3)).tolist(), noise_matrix=torch.eye(3).tolist())
+    process = TransformedProcess(process=trap, bijection=flow_bijection(flow_of(name)))
+    image = process.bijection.forward(points()).detach()
+    with pytest.raises(NotImplementedError, match=r"cannot be differentiated.*Use a flow in closed form"):
+        process.drift(image, torch.zeros((), dtype=torch.float64))
+    # The probability flow needs first derivatives alone.
+    flow = process.probability_flow(image, torch.zeros((), dtype=torch.float64), trap.score)
+    assert flow.isfinite().all()
+
+
+def test_a_carried_score_is_differentiable_by_the_parameters_as_they_enter_it() -> None:
+    flow, state = flow_of("NICE"), points()
+    parameter, score = next(flow.parameters()), -points()
+    (slopes,) = torch.autograd.grad(transform_score(flow_bijection(flow), state, score).sum(), parameter)
+    moved, step = torch.zeros_like(parameter).index_fill_(0, torch.tensor([0]), 1.0), 1e-6
+    sums = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            parameter.add_(sign * step * moved)
+            sums.append(transform_score(flow_bijection(flow), state, score).sum())
+            parameter.sub_(sign * step * moved)
+    assert not sums[0].requires_grad
+    torch.testing.assert_close((slopes * moved).sum(), (sums[0] - sums[1]) / (2 * step), rtol=1e-6, atol=1e-8)
+    frozen = flow_bijection(flow.requires_grad_(False))
+    assert not transform_score(frozen, state, score).requires_grad
+
+
+def test_runs_are_told_apart_by_the_parameters_of_the_flow() -> None:
+    flow = flow_of("MAF")
+    before = flow_bijection(flow).parameters
+    assert before == flow_bijection(flow).parameters
+    with torch.no_grad():
+        next(flow.parameters()).add_(1.0)
+    assert before != flow_bijection(flow).parameters
