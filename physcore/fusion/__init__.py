@@ -2,7 +2,9 @@
 
 from physcore.fusion.c_source import CFunction, c_function, mathematics
 from physcore.fusion.compiler import CompilerMissing, compiled
+from physcore.fusion.memory import readable
 from physcore.fusion.program import Program, TooLarge
+from physcore.fusion.threads import over_threads
 from physcore.fusion.tracing import Untraceable, trace
 
 __all__ = [
@@ -14,5 +16,7 @@ __all__ = [
     "c_function",
     "compiled",
     "mathematics",
+    "over_threads",
+    "readable",
     "trace",
 ]

@@ -1,6 +1,5 @@
 """Fused stepping on a CPU: the traced step in a C kernel, lanes of paths side by side, threads over groups of them."""
 
-import concurrent.futures
 import ctypes
 
 import numpy as np
@@ -8,13 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from physcore.fusion import compiled
+from physcore.fusion import compiled, over_threads
 from physcore.stepping.kernel_source import LANES_OF_SMALL_STATES, FusedStep
 from physcore.stepping.stepper import Stepper, Stepping
 
 __all__ = ["FusedCpu"]
-
-PARTS_PER_THREAD = 4
 
 
 class FusedCpu(Stepper):
@@ -56,11 +53,4 @@ class FusedCpu(Stepper):
                 )
             )
 
-        workers = torch.get_num_threads()
-        if workers == 1 or paths <= LANES_OF_SMALL_STATES:
-            return part(0, paths)
-        # Some parts for each thread, so that none waits long for another.
-        share = -(-paths // (PARTS_PER_THREAD * workers * LANES_OF_SMALL_STATES)) * LANES_OF_SMALL_STATES
-        edges = list(range(0, paths, share))
-        with concurrent.futures.ThreadPoolExecutor(workers) as threads:
-            return sum(threads.map(part, edges, [*edges[1:], paths]))
+        return over_threads(part, paths, LANES_OF_SMALL_STATES)
