@@ -9,6 +9,13 @@
 #include <stdint.h>
 
 #define UNROLL _Pragma("GCC unroll 8")
+#if D > 4 /* one copy of what is long: compilers take long over many */
+#define PRODUCT static __attribute__((noinline)) void
+#define UNROLL_ROWS
+#else
+#define PRODUCT INLINE void
+#define UNROLL_ROWS UNROLL
+#endif
 #define LARGEST_NORM 0.25
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -62,9 +69,9 @@ INLINE void put(lanes x, real *to, int width)
             to[l] = x[l];
 }
 
-INLINE void multiply(const lanes a[D][D], const lanes b[D][D], lanes product[D][D])
+PRODUCT multiply(const lanes a[D][D], const lanes b[D][D], lanes product[D][D])
 {
-    UNROLL for (int i = 0; i < D; i++) {
+    UNROLL_ROWS for (int i = 0; i < D; i++) {
         lanes row[D];
         UNROLL for (int j = 0; j < D; j++)
             row[j] = a[i][0] * b[0][j];
@@ -89,7 +96,7 @@ INLINE void act(const lanes a[D][D], const lanes v[D], lanes product[D])
 }
 
 /* term <- (g term + term g^T) * factor, term symmetric. */
-INLINE void act_both_sides(const lanes g[D][D], lanes term[D][D], real factor)
+PRODUCT act_both_sides(const lanes g[D][D], lanes term[D][D], real factor)
 {
     lanes product[D][D];
     multiply(g, term, product);
@@ -99,7 +106,7 @@ INLINE void act_both_sides(const lanes g[D][D], lanes term[D][D], real factor)
 }
 
 /* sum <- f s f^T + sum, all symmetric but f. */
-INLINE void add_carried(const lanes f[D][D], const lanes s[D][D], lanes sum[D][D])
+PRODUCT add_carried(const lanes f[D][D], const lanes s[D][D], lanes sum[D][D])
 {
     lanes half[D][D];
     multiply(f, s, half);
