@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from physcore.errors import NumericalError
-from physcore.fusion import CompilerMissing, compiled, over_threads, readable
+from physcore.fusion import CompilerMissing, compiled, readable
+from physcore.stepping.threads import over_threads
 
 __all__ = ["FEWEST_EQUATIONS", "GRAIN", "LARGEST_DIMENSION", "NOT_FINITE", "flow_source", "fused_flow"]
 

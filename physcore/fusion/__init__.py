@@ -4,7 +4,6 @@ from physcore.fusion.c_source import CFunction, c_function, mathematics
 from physcore.fusion.compiler import CompilerMissing, compiled
 from physcore.fusion.memory import readable
 from physcore.fusion.program import Program, TooLarge
-from physcore.fusion.threads import over_threads
 from physcore.fusion.tracing import Untraceable, trace
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "c_function",
     "compiled",
     "mathematics",
-    "over_threads",
     "readable",
     "trace",
 ]

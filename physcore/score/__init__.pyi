@@ -1,6 +1,8 @@
 from .checkpoint import load_score as load_score
 from .checkpoint import save_score as save_score
 from .fit import fit as fit
+from .kernels import Euler as Euler
+from .kernels import ExactTransition as ExactTransition
 from .kernels import GaussianClosure as GaussianClosure
 from .kernels import Kernel as Kernel
 from .kernels import LocalLinear as LocalLinear
@@ -20,10 +22,15 @@ from .networks import Potential as Potential
 from .networks import ResidualMLP as ResidualMLP
 from .networks import UNet as UNet
 from .objectives import Batch as Batch
+from .objectives import EulerDenoising as EulerDenoising
+from .objectives import ExactDenoising as ExactDenoising
+from .objectives import ImplicitScoreMatching as ImplicitScoreMatching
 from .objectives import LocalDenoising as LocalDenoising
+from .objectives import MixtureDenoising as MixtureDenoising
 from .objectives import Objective as Objective
 from .objectives import PathWeightedDenoising as PathWeightedDenoising
 from .objectives import Samples as Samples
+from .objectives import SlicedScoreMatching as SlicedScoreMatching
 from .parametrizations import Direct as Direct
 from .parametrizations import DirectScore as DirectScore
 from .parametrizations import GaussianResidual as GaussianResidual
@@ -40,5 +47,6 @@ from .transition import LocalLinearization as LocalLinearization
 from .transition import LocalTransition as LocalTransition
 from .weightings import Likelihood as Likelihood
 from .weightings import OwnFrame as OwnFrame
+from .weightings import Perceptual as Perceptual
 from .weightings import Uniform as Uniform
 from .weightings import Weighting as Weighting

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 from physcore.fused_flow import GRAIN, LARGEST_DIMENSION, NOT_FINITE, flow_source
-from physcore.fusion import TooLarge, c_function, compiled, mathematics, over_threads, trace
+from physcore.fusion import TooLarge, c_function, compiled, mathematics, trace
 from physcore.small_matrices import not_positive
+from physcore.stepping.threads import over_threads
 
 __all__ = ["FusedTransition"]
 
