@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from physcore.errors import NumericalError
-from physcore.fusion import CompilerMissing, compiled, readable
+from physcore.fusion import CompilerMissing, compiled, empty, readable
 from physcore.stepping.threads import over_threads
 
 __all__ = ["FEWEST_EQUATIONS", "GRAIN", "LARGEST_DIMENSION", "NOT_FINITE", "flow_source", "fused_flow"]
@@ -73,8 +73,8 @@ def fused_flow(*operands: Tensor | None) -> tuple[Tensor, Tensor, Tensor] | None
     if kernel is None:
         return None
     given = [operand.contiguous() for operand in given]
-    propagator, covariance = jacobian.new_empty(2, dimension, dimension, batch)
-    displacement = jacobian.new_empty(dimension, batch)
+    propagator, covariance = (empty((dimension, dimension, batch), jacobian.dtype) for _ in range(2))
+    displacement = empty((dimension, batch), jacobian.dtype)
     table = [[x.data_ptr(), x.shape[-1], 0 if x.shape[-1] == 1 else 1] for x in given]
     pointers, rows, columns = np.array(table, np.int64).T.copy()
 

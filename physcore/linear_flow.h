@@ -48,13 +48,15 @@ typedef struct {
 
 INLINE lanes only(lanes x, masks chosen) { return (lanes)((masks)x & chosen); }
 
-/* Lanes from memory, a stride apart; those beyond `width` repeat the last. */
+/* Lanes from memory, a stride apart; those beyond `width` repeat the last. The next ones are asked for: entries are
+   more streams than a processor follows by itself. */
 INLINE lanes fetch(const real *from, int64_t stride, int width)
 {
     lanes x;
-    if (stride == 1 && width == LANES)
+    if (stride == 1 && width == LANES) {
         __builtin_memcpy(&x, from, sizeof x);
-    else
+        __builtin_prefetch(from + LANES);
+    } else
         for (int l = 0; l < LANES; l++)
             x[l] = from[(l < width ? l : width - 1) * stride];
     return x;
@@ -62,9 +64,10 @@ INLINE lanes fetch(const real *from, int64_t stride, int width)
 
 INLINE void put(lanes x, real *to, int width)
 {
-    if (width == LANES)
+    if (width == LANES) {
         __builtin_memcpy(to, &x, sizeof x);
-    else
+        __builtin_prefetch(to + LANES, 1);
+    } else
         for (int l = 0; l < width; l++)
             to[l] = x[l];
 }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 from physcore.fused_flow import GRAIN, LARGEST_DIMENSION, NOT_FINITE, flow_source
-from physcore.fusion import TooLarge, c_function, compiled, mathematics, trace
+from physcore.fusion import TooLarge, c_function, compiled, empty, mathematics, trace
 from physcore.small_matrices import not_positive
 from physcore.stepping.threads import over_threads
 
@@ -88,7 +88,7 @@ class FusedTransition:
             NumericalError: If a linearisation is not finite, or a covariance not positive definite.
         """
         batch, d = state.shape
-        mean, factor = state.new_empty(d, batch), state.new_empty(d, d, batch)
+        mean, factor = empty((d, batch), state.dtype), empty((d, d, batch), state.dtype)
         strides = np.array([0 if len(each) == 1 else each.stride(0) for each in (time, lag)], np.int64)
         degenerate = np.zeros(1, np.int64)
 

@@ -2,8 +2,8 @@
 
 Run as ``python tests/benchmarks/local_transition.py [speed accuracy process] [--rounds N] [--quick]``; prints tables and
 writes JSON into the working directory. One thread, float64 and float32. Sections: the flow of given linear equations
-(propagator, mean and covariance) in 2 to 6 and 8 components; errors of each on stiff equations against 60 digits or
-more; the whole transition of processes, from states to means and Cholesky factors.
+(propagator, mean and covariance) in 2 to 6 and 8 components; errors of each on stiff equations against many
+digits; the whole transition of processes, from states to means and Cholesky factors.
 """
 
 import functools
@@ -31,8 +31,8 @@ from simulations import ActiveSwimmer, Kuramoto, Lorenz63
 
 DIMENSIONS = [2, 3, 4, 5, 6, 8]
 DTYPES = [torch.float64, torch.float32]
-STIFFNESSES = [1.0, 10.0, 100.0, 1000.0]  # largest rate times duration
-CHECKED = 5
+STIFFNESSES = [1.0, 10.0, 100.0]  # largest rate times duration
+CHECKED = 3
 
 
 def equations(d: int, batch: int, dtype: torch.dtype) -> list[Tensor]:
