@@ -150,7 +150,7 @@ def linear_flow(
 def _norm(jacobian: Tensor, duration: Tensor) -> float:
     if not (jacobian.numel() and duration.numel()):
         return 0.0
-    return float((jacobian.detach().abs().sum(0).amax(0) * duration).amax())
+    return float((jacobian.detach().abs().sum(0).amax(0) * duration.detach()).amax())
 
 
 def _points(jacobian: Tensor, diffusion: Tensor, duration: Tensor, norm: float) -> int:

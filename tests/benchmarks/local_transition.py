@@ -1,12 +1,13 @@
 """Speed and accuracy of the local linear transition, side by side with Van Loan's block exponential.
 
-Run as ``python tests/benchmarks/local_transition.py [speed accuracy process] [--rounds N] [--quick]``; prints tables and
-writes JSON into the working directory. One thread, float64 and float32. Sections: the flow of given linear equations
-(propagator, mean and covariance) in 2 to 6 and 8 components; errors of each on stiff equations against many
+Run as ``python tests/benchmarks/local_transition.py [speed accuracy process] [--rounds N] [--quick]``; prints tables
+and writes JSON into the working directory. One thread, float64 and float32. Sections: the flow of given linear
+equations (propagator, mean and covariance) in 2 to 6 and 8 components; errors of each on stiff equations against many
 digits; the whole transition of processes, from states to means and Cholesky factors.
 """
 
 import functools
+import math
 import statistics
 import sys
 import time
@@ -109,7 +110,7 @@ def exact(jacobian: Tensor, diffusion: Tensor, h: float, digits: int) -> tuple[T
 def error(actual: Tensor, expected: Tensor) -> float:
     """Return an error relative to the largest entry; infinite where there is no number."""
     value = float((actual - expected).abs().max() / expected.abs().max())
-    return value if value == value else float("inf")
+    return float("inf") if math.isnan(value) else value
 
 
 def accuracy(dimensions: list[int]) -> list[dict[str, Any]]:
