@@ -16,6 +16,7 @@ __all__ = [
     "cholesky_unchecked",
     "determinant_logarithm",
     "multiply",
+    "not_positive",
     "solve_factored",
     "solve_lower",
     "solve_transposed",
@@ -71,12 +72,12 @@ def cholesky(matrix: Tensor) -> Tensor:
         large: Tensor
         large, failed = torch.linalg.cholesky_ex(matrix.permute(2, 0, 1))
         if failed.any():
-            raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
+            raise not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype)
         return large.permute(1, 2, 0)
     factor = cholesky_unchecked(matrix)
-    failed = ~(torch.diagonal(factor).sum(-1) > 0)  # the square root of a negative pivot is NaN
+    failed = ~(torch.diagonal(factor) > 0).all(-1)  # the square root of a negative pivot is NaN
     if failed.any():
-        raise NumericalError(_not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype))
+        raise not_positive(int(failed.count_nonzero()), failed.numel(), matrix.dtype)
     return factor
 
 
@@ -196,8 +197,15 @@ def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:
     return torch.stack(solution)
 
 
-def _not_positive(failed: int, total: int, dtype: torch.dtype) -> str:
-    return (
+def not_positive(failed: int, total: int, dtype: torch.dtype) -> NumericalError:
+    """Return the error of covariances without a Cholesky factor.
+
+    Arguments:
+        failed: How many there are.
+        total: Of how many.
+        dtype: Precision they were factorised in.
+    """
+    return NumericalError(
         f"{failed} of {total} local covariances are not positive definite in {dtype}: "
         "the noise does not reach every component within the lag, or the lag is too short for this precision."
     )

@@ -2,6 +2,7 @@
 
 from physcore.fusion.c_source import CFunction, c_function, mathematics
 from physcore.fusion.compiler import CompilerMissing, compiled
+from physcore.fusion.memory import empty, readable
 from physcore.fusion.program import Program, TooLarge
 from physcore.fusion.tracing import Untraceable, trace
 
@@ -13,6 +14,8 @@ __all__ = [
     "Untraceable",
     "c_function",
     "compiled",
+    "empty",
     "mathematics",
+    "readable",
     "trace",
 ]

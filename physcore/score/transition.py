@@ -8,20 +8,30 @@ so that :math:`y_t` given :math:`y_s` is Gaussian with mean :math:`m`, covarianc
 
 .. math:: y_t = m + L \varepsilon, \qquad \nabla_{y_t} \log \hat q(y_t | y_s) = -L^{-T} \varepsilon .
 
+Where the process has a clock, :math:`f = B'(t)\,b(x)` and :math:`Q = B'(t)\,q`, the expansion in time is exact: the
+dynamics are those at any one time :math:`r`, run for :math:`(B(t) - B(s)) / B'(r)`.
+
 Source: Singhal, Goldstein and Ranganath, What's the score? Automated denoising score matching for nonlinear
 diffusions (2024), the local linear process of Figure 1; the closed forms are derived.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from physcore.errors import NumericalError
+from physcore.fused_flow import FEWEST_EQUATIONS
+from physcore.fusion import CompilerMissing, TooLarge, Untraceable, readable
 from physcore.linear_flow import LinearFlow, linear_flow
 from physcore.process import Process
+from physcore.score.fused_transition import FusedTransition
 from physcore.small_matrices import cholesky, solve_transposed
 
 __all__ = ["LocalLinearization", "LocalTransition"]
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +73,8 @@ class LocalLinearization:
         self.process = process
         self.autonomous = not _drift_depends_on_time(process)
         self.constant_noise = process.noise(torch.zeros(2, dtype=torch.float64)).ndim == 2
+        self.separable = process.clock(torch.zeros(1, dtype=torch.float64)) is not None
+        self._fused: dict[torch.dtype, FusedTransition | None] = {}
 
     def flow(self, state: Tensor, time: Tensor, duration: Tensor) -> LinearFlow:
         """Return displacement and covariance that the linearised dynamics build up.
@@ -76,15 +88,17 @@ class LocalLinearization:
             The flow, component first; batches of 1 where it is the same for all.
         """
         process = self.process
+        time, duration = self._by_clock(time, duration)
         jacobian = process.jacobian(state, time)
         if jacobian.stride(0) == 0:
             # The same matrix for all, as in linear processes: one propagator serves the whole batch.
             jacobian = jacobian[:1]
         jacobian = jacobian.permute(1, 2, 0).contiguous()
         force = process.drift(state, time).T.contiguous()
-        force_rate = None if self.autonomous else process.drift_rate(state, time).T.contiguous()
+        frozen = self.autonomous or self.separable
+        force_rate = None if frozen else process.drift_rate(state, time).T.contiguous()
         diffusion, diffusion_rate = self._diffusion(state, time), None
-        if not self.constant_noise:
+        if not (self.constant_noise or self.separable):
             diffusion_rate = (self._diffusion(state, time + duration) - diffusion) / duration
         return linear_flow(jacobian, force, diffusion, duration, force_rate, diffusion_rate)
 
@@ -105,8 +119,94 @@ class LocalLinearization:
         Error:
             Mean O(lag^2) for driven components, O(lag^3) for a component one integration away from the noise.
         """
+        fused = self._fused_transition(state, time, lag)
+        if fused is not None:
+            return fused
         flow = self.flow(state, time, lag)
         return LocalTransition(state.T + flow.displacement, cholesky(flow.covariance))
+
+    def _fused_transition(self, state: Tensor, time: Tensor, lag: Tensor) -> LocalTransition | None:
+        """Return the transition from a compiled kernel, None where torch serves better or no kernel can."""
+        batch = len(state)
+        fit = state.shape == (batch, self.process.dimension) and {*time.shape, *lag.shape} <= {1, batch}
+        if not fit or batch < FEWEST_EQUATIONS or not all(map(readable, (state, time, lag))):
+            return None
+        time, lag = (each.to(state.dtype) for each in (time, lag))
+        known = state.dtype in self._fused
+        kernel = self._fused[state.dtype] if known else self._compiled(state)
+        if kernel is None or (kernel.shares_propagator and len(lag) == 1):
+            self._fused[state.dtype] = kernel
+            return None
+        try:
+            transition = LocalTransition(*kernel(state, *self._by_clock(time, lag)))
+        except NumericalError:
+            if known:
+                raise
+            return None  # nothing can be compared; torch says whether it is so
+        if not known:
+            agrees = self._agrees(transition, state, time, lag)
+            self._fused[state.dtype] = kernel if agrees else None
+        return transition if self._fused[state.dtype] is not None else None
+
+    def _compiled(self, state: Tensor) -> FusedTransition | None:
+        """Return a kernel for states of a precision, None if there cannot be one."""
+        with torch.enable_grad():
+            one = torch.zeros(1, self.process.dimension, dtype=torch.float64)
+            if any(x.requires_grad for x in (self.process.drift(one, one[:, 0]), self.process.noise(one[:, 0]))):
+                return None  # what may be learned is not to be compiled in
+        try:
+            return FusedTransition(self._expansion, self.process.dimension, state.dtype)
+        except (Untraceable, TooLarge, CompilerMissing):
+            return None
+
+    def _expansion(self, state: Tensor, time: Tensor, lag: Tensor) -> Tensor:
+        """Return all that a kernel needs to know of the process, shape ``(batch, entry)``; see ``FusedTransition``."""
+        process, batch = self.process, len(state)
+        rows, columns = torch.tril_indices(process.dimension, process.dimension).tolist()
+        diffusion = self._diffusion(state, time)
+        parts = [process.jacobian(state, time).flatten(1), process.drift(state, time), diffusion[rows, columns].T]
+        if not (self.separable or (self.autonomous and self.constant_noise)):
+            growth = (self._diffusion(state, time + lag) - diffusion) / lag
+            parts += [torch.zeros_like(state) if self.autonomous else process.drift_rate(state, time)]
+            parts += [growth[rows, columns].T]
+        return torch.cat([part.expand(batch, -1) for part in parts], -1)
+
+    def _agrees(self, transition: LocalTransition, state: Tensor, time: Tensor, lag: Tensor) -> bool:
+        """Return whether a kernel does what torch does, which a drift's look at values would spoil."""
+        # So few that torch computes them.
+        few = slice(0, FEWEST_EQUATIONS - 1)
+        time, lag = (each if len(each) == 1 else each[few] for each in (time, lag))
+        flow = self.flow(state[few], time, lag)
+        factor = transition.factor[..., few]
+        covariance = torch.einsum("ikn,jkn->ijn", factor, factor)
+        size = torch.diagonal(flow.covariance).T.sqrt()
+        mean = state[few].T + flow.displacement
+        scale = mean.abs().amax(-1) + flow.displacement.abs().amax(-1) + torch.finfo(state.dtype).tiny
+        apart = [
+            (transition.mean[:, few] - mean).abs().amax(-1) / scale,
+            ((covariance - flow.covariance) / (size.unsqueeze(0) * size.unsqueeze(1))).abs(),
+        ]
+        return all(bool((each <= TOLERANCE[state.dtype]).all()) for each in apart)
+
+    def _by_clock(self, time: Tensor, duration: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a time, and how long the dynamics as they are then take to do what they do in a duration from another.
+
+        Without a clock they are the given ones.
+        """
+        if not self.separable:
+            return time, duration
+        # In the middle, where the clock runs even if it starts from rest.
+        start, length = time.double(), duration.double()
+        middle = start + length / 2
+        clock = self._clock
+        equivalent = (clock(start + length) - clock(start)) / _slope(clock, middle)
+        return middle.to(time.dtype), equivalent.to(duration.dtype)
+
+    def _clock(self, time: Tensor) -> Tensor:
+        reading = self.process.clock(time)
+        if reading is None:
+            raise ValueError(f"{type(self.process).__name__}.clock gives a reading at some times and not at others.")
+        return reading
 
     def _diffusion(self, state: Tensor, time: Tensor) -> Tensor:
         noise = self.process.noise_for(state, time)
@@ -122,3 +222,15 @@ def _drift_depends_on_time(process: Process) -> bool:
         if not drift.requires_grad:
             return False
         return torch.autograd.grad(drift.sum(), time, allow_unused=True)[0] is not None
+
+
+def _slope(function: Callable[[Tensor], Tensor], time: Tensor) -> Tensor:
+    """Return the derivative of a function of time at times of shape ``(batch,)``."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        # Inside another transform only transforms differentiate.
+        slope: Tensor = torch.func.jvp(function, (time,), (torch.ones_like(time),))[1]
+        return slope
+    further = time.requires_grad and torch.is_grad_enabled()
+    with torch.enable_grad():
+        watched = time if further else time.detach().requires_grad_()
+        return torch.autograd.grad(function(watched).sum(), watched, create_graph=further)[0]

@@ -176,3 +176,50 @@ def test_noise_that_never_reaches_a_component_is_an_error() -> None:
 
     with pytest.raises(NumericalError, match="does not reach every component"):
         LocalLinearization(Unreached()).transition(torch.zeros(3, 2), torch.zeros(3), torch.full((3,), 0.1))
+
+
+class Noising(Process):
+    """An Ornstein-Uhlenbeck process by a clock that starts from rest: dx = -B' x dt + sqrt(B') dW, B = t^2 + t^3."""
+
+    variables = (Variable("x"),)
+
+    def clock(self, time: Tensor) -> Tensor:
+        return time**2 + time**3
+
+    def rate(self, time: Tensor) -> Tensor:
+        time = torch.as_tensor(time)
+        return 2 * time + 3 * time**2
+
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        return -self.rate(time).unsqueeze(-1) * state
+
+    def noise(self, time: Tensor) -> Tensor:
+        return torch.sqrt(self.rate(time))[..., None, None]
+
+    def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
+        return torch.zeros(paths, 1)
+
+
+@pytest.mark.parametrize("batch", [9, 100], ids=["torch", "compiled"])
+def test_a_clock_makes_the_dependence_on_time_exact(batch: int) -> None:
+    process, state = Noising(), states(Noising(), batch)
+    start, lag = torch.linspace(0, 1, batch).double(), torch.linspace(1, 0.2, batch).double()
+    transition = LocalLinearization(process).transition(state, start, lag)
+    elapsed = process.clock(start + lag) - process.clock(start)
+    torch.testing.assert_close(transition.mean[0], state[:, 0] * torch.exp(-elapsed), rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(transition.covariance[:, 0, 0], -torch.expm1(-2 * elapsed) / 2, rtol=1e-12, atol=1e-13)
+
+
+def test_the_clock_may_be_read_inside_a_transform() -> None:
+    linearization, lag = LocalLinearization(Noising()), at(0.5)
+
+    def mean(start: Tensor) -> Tensor:
+        return linearization.flow(torch.ones(9, 1).double(), start, lag).displacement[0]
+
+    start = at(0.3)
+    _, slope = torch.func.jvp(mean, (start,), (torch.ones_like(start),))
+    process = linearization.process
+    assert isinstance(process, Noising)
+    elapsed = process.clock(start + lag) - process.clock(start)
+    expected = -torch.exp(-elapsed) * (process.rate(start + lag) - process.rate(start))
+    torch.testing.assert_close(slope, expected, rtol=1e-10, atol=1e-12)
