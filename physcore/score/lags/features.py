@@ -53,18 +53,17 @@ class Features:
         first, second = self.pairs
         return torch.cat([torch.ones_like(u[:, :1]), u, u[:, first] * u[:, second], waves], -1)
 
-    def mean_gradient(self, state: Tensor) -> Tensor:
-        """Return the mean gradient of every feature over states, shape ``(feature, component)``."""
+    def gradient(self, state: Tensor) -> Tensor:
+        """Return the gradient of every feature, shape ``(batch, feature, component)``, at states."""
         u, slope = (state - self.centre) / self.scale, torch.diag(1 / self.scale)
         first, second = self.pairs
-        mean = u.mean(0)
-        products = mean[second].unsqueeze(-1) * slope[first] + mean[first].unsqueeze(-1) * slope[second]
+        products = u[:, second].unsqueeze(-1) * slope[first] + u[:, first].unsqueeze(-1) * slope[second]
         drift = self.process.drift(state, self.time) / self.drift_scale
         jacobian = self.process.jacobian(state, self.time.expand(len(state)))
         bent = jacobian / (self.drift_scale * torch.sqrt(1 + drift * drift)).unsqueeze(-1)
-        angles = torch.cat([u, torch.asinh(drift)], -1) @ self.frequencies.T + self.phases
-        sines = -torch.sin(angles) / len(state)
         d = state.shape[-1]
-        own = sines.sum(0).unsqueeze(-1) * self.frequencies[:, :d] / self.scale
-        of_drift = torch.einsum("nk,nji,kj->ki", sines, bent, self.frequencies[:, d:])
-        return torch.cat([torch.zeros_like(slope[:1]), slope, products, own + of_drift])
+        along = self.frequencies[:, :d] / self.scale + self.frequencies[:, d:] @ bent
+        angles = torch.cat([u, torch.asinh(drift)], -1) @ self.frequencies.T + self.phases
+        waves = -torch.sin(angles).unsqueeze(-1) * along
+        own = slope.expand(len(state), -1, -1)
+        return torch.cat([torch.zeros_like(own[:, :1]), own, products, waves], 1)

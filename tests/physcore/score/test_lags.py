@@ -21,7 +21,7 @@ def fitted(process: Process, schedule: LagSchedule, paths: int, duration: float,
 
 @pytest.fixture(scope="module")
 def swimmer() -> LagSchedule:
-    return fitted(ActiveSwimmer(), AutomaticLag(), paths=9000, duration=4.0, dt=5e-3)
+    return fitted(ActiveSwimmer(), AutomaticLag(), paths=4500, duration=4.0, dt=5e-3)
 
 
 def test_a_fixed_lag_is_the_same_at_all_times() -> None:
@@ -70,7 +70,7 @@ def test_automatic_lags_never_start_before_the_first_frame(swimmer: LagSchedule)
 
 
 def test_a_linear_process_has_lags_as_long_as_allowed_and_no_bias() -> None:
-    schedule = fitted(OrnsteinUhlenbeck.rotating_trap(), AutomaticLag(), paths=4096, duration=2.0, dt=1e-2)
+    schedule = fitted(OrnsteinUhlenbeck.rotating_trap(), AutomaticLag(), paths=2048, duration=2.0, dt=1e-2)
     late = torch.tensor([2.0], dtype=torch.float64)
     assert float(schedule.lag(late)) > 0.9
     bias = schedule.bias(late)
@@ -85,7 +85,7 @@ def test_a_fitted_schedule_is_its_own_constructor_call(swimmer: LagSchedule) -> 
 
 
 def test_a_fit_with_automatic_lags_trains_from_the_second_frame_on() -> None:
-    data = simulate(DoubleWell(), paths=4096, duration=1.0, dt=1e-2, save_every=10, seed=7)
+    data = simulate(DoubleWell(), paths=2048, duration=1.0, dt=1e-2, save_every=10, seed=7)
     training = Training(steps=20, batch=64, validate_every=20)
     score = fit(DoubleWell(), data, objective=LocalDenoising(lag=AutomaticLag()), training=training, seed=1)
     assert score.time_range == pytest.approx((0.1, 1.0))
