@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from analysis import Exact, Reference, entropy_production_rate
-from physcore import Process, SolvableProcess
+from physcore import Process, SolvableProcess, Variable
 from simulations import (
     ActiveBrownianParticle,
     ActiveSwimmer,
@@ -176,6 +176,39 @@ def test_noise_that_drives_even_and_odd_together_is_refused() -> None:
     with pytest.raises(ValueError, match="together"):
         entropy_production_rate(process, process, data, parity={"x1": -1})
     assert np.isfinite(entropy_production_rate(process, process, data)["value"]).all()
+
+
+class Swirl(Process):
+    """A made-up motion whose reversible drift (x v, x^2) has a divergence, v, if v is odd."""
+
+    variables = (Variable("x"), Variable("v", parity=-1))
+
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        x, v = state.unbind(-1)
+        return torch.stack([x * v - x, x * x - v], -1)
+
+    def noise(self, time: Tensor) -> Tensor:
+        return torch.eye(2, dtype=torch.float64)
+
+    def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(paths, 2, generator=generator, dtype=torch.float64)
+
+
+class Displaced(Reference):
+    """The score of the normal law about (0, 1)."""
+
+    def score(self, state: Tensor, time: Tensor | float) -> Tensor:
+        return -(state - torch.tensor([0.0, 1.0], dtype=state.dtype))
+
+
+@pytest.mark.parametrize("parity", [{}, {"v": 1}], ids=["odd", "even"])
+def test_the_system_gains_what_a_law_spreads_by_whatever_is_reversible(parity: dict[str, int]) -> None:
+    x, v = np.random.default_rng(1).normal(size=(2, PATHS, 1))
+    data = xr.Dataset({"x": (("path", "time"), x), "v": (("path", "time"), v + 1)}, {"time": [0.0]})
+    system = entropy_production_rate(Swirl(), Displaced(), data, parity=parity).sel(quantity="system")
+    # E[div f] + E[s D s] = E[v] - 2 + 1, with v about 1.
+    assert abs(float(system["value"][0])) < 5 * float(system["standard_error"][0])
+    assert float(system["standard_error"][0]) < 0.1
 
 
 class Half(Reference):

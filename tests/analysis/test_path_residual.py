@@ -7,8 +7,9 @@ import xarray as xr
 from torch import Tensor
 
 from analysis import path_residual
-from physcore import SolvableProcess
-from simulations import BreathingParabola, OrnsteinUhlenbeck, simulate
+from physcore import Process, SolvableProcess
+from simulations import BreathingParabola, OrnsteinUhlenbeck, OverdampedLangevin, simulate
+from simulations.potentials import DoubleWellPotential
 
 PARABOLA = BreathingParabola()
 TRAP = OrnsteinUhlenbeck(drift_matrix=((-1.0, 1.0), (0.0, -0.7)), noise_matrix=((0.0,), (0.8,)))
@@ -50,6 +51,24 @@ def test_the_bound_holds_and_is_of_the_order_of_the_error(process: SolvableProce
         assert error < bound < 6 * error
         bounds.append(bound)
     assert 3 < bounds[1] / bounds[0] < 5, "an error twice as large counts four times"
+
+
+class Boltzmann:
+    """The score of the stationary law, which is not linear."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def score(self, state: Tensor, time: Tensor) -> Tensor:
+        return self.process.stationary_score(state)
+
+
+def test_a_stationary_score_leaves_no_residual_of_its_equation_along_any_path() -> None:
+    process = OverdampedLangevin(potential=DoubleWellPotential())
+    data = simulate(process, paths=200, duration=0.2, dt=0.01, dtype="float64", seed=1)
+    stationary = Boltzmann(process)
+    result = path_residual(process, stationary, data, start=stationary)
+    assert float(result["value"].max()) < 1e-6
 
 
 def test_it_may_begin_with_a_score_that_is_trusted() -> None:
