@@ -25,7 +25,7 @@ __all__ = ["Process", "Variable"]
 
 
 class Process(abc.ABC):
-    r"""A diffusion with additive noise, :math:`dX = f(X, t) dt + G(t) dW`.
+    r"""A diffusion with additive noise, :math:`dX = f(X, t) dt + G(t) dW`, unless its ``noise_type`` says otherwise.
 
     Subclasses set ``variables`` and write ``drift``, ``noise`` and ``sample_initial``. They may give
     ``jacobian`` in closed form, ``initial_log_density`` where the initial law has one and ``stationary_score`` where

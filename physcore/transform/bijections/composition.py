@@ -47,6 +47,8 @@ class Composition(Bijection):
     @property
     def image(self) -> Region:
         """Where every inverse from the last to the first is defined."""
+        if all(layer.image is REALS for layer in self.bijections):
+            return REALS
         return Region("it must be reached by every map of a composition", self._reached)
 
     @property
@@ -137,7 +139,12 @@ class Composition(Bijection):
 
     def _reached(self, state: Tensor) -> Tensor:
         inside = REALS.contains(state)
-        for layer in reversed(self.bijections):
+        bounded = [layer.image is not REALS for layer in self.bijections]
+        for position in range(len(bounded) - 1, -1, -1):
+            layer = self.bijections[position]
             inside = inside & layer.image.contains(state)
+            # What no earlier map bounds need not be carried back to it.
+            if not any(bounded[:position]):
+                break
             state = layer.inverse(torch.where(inside.unsqueeze(-1), state, torch.nan))
         return inside

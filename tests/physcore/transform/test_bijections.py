@@ -179,5 +179,15 @@ def test_d7_what_has_no_value_is_refused_with_the_reason(call: Callable[[], obje
         call()
 
 
+def test_the_image_of_a_chain_is_what_every_map_reaches() -> None:
+    chain = Composition(bijections=(Tanh(), Affine(matrix=[[2.0, 0.0], [0.0, 1.0]]), Arctan()))
+    bound = math.atan(2.0)
+    state = torch.tensor([[bound - 1e-6, 0.0], [bound + 1e-6, 0.0], [0.0, 1.6], [math.nan, 0.0]], dtype=torch.float64)
+    assert chain.image.contains(state).tolist() == [True, False, False, False]
+    with pytest.raises(ValueError, match=r"Tanh\.inverse"):
+        chain.inverse(state[1])
+    assert Composition(bijections=chain.bijections[1:2]).image.contains(torch.full((2,), 1e9))
+
+
 def test_nan_is_handed_on() -> None:
     assert Tanh().inverse(torch.tensor([math.nan])).isnan().all()
