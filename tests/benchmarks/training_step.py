@@ -80,7 +80,9 @@ def measured(fit: Trainer, repeats: int) -> dict[str, Any]:
             score.weighted(prepared).sum().backward()  # type: ignore[no-untyped-call]
 
     def samples() -> None:
-        pool._made(0)
+        pool._index = -1  # as if the last step had been of another pool
+        for step in range(steps):
+            pool.samples(step)
 
     def update() -> None:
         loss = fit.optimization._parameters.sum()
