@@ -32,9 +32,10 @@ class CompareCommand(Command):
     def check(self, job: Job) -> None:
         """Refuse a reference that the process has not, and times that the simulation of the same run will not save."""
         settings: Comparison = job.settings.sections["compare"]
-        self._built(settings, job.process())
+        built = self._built(settings, job.process())
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
+            check_pool(built, settings, simulation.paths)
             for time in settings.times or []:
                 nearest_saved(simulation.times, time)
 
@@ -73,7 +74,7 @@ class CompareCommand(Command):
         first = max(0, trajectories.sizes["path"] - settings.paths)
         job.say(f"compare: {trajectories.sizes['path'] - first} paths a frame -> {folder.comparison}")
         times = [float(t) for t in trajectories["time"].values if score.trained_at(float(t))]
-        references = self._references(job, score.process, times)
+        references = self._references(job, score.process, times, trajectories.isel(path=slice(first)))
         comparison = compare(
             score,
             references,
@@ -89,9 +90,13 @@ class CompareCommand(Command):
         communicator.barrier()
         return comparison
 
-    def _references(self, job: Job, process: "Process", times: Sequence[float]) -> "dict[str, Reference]":
+    def _references(
+        self, job: Job, process: "Process", times: Sequence[float], pool: "xr.Dataset"
+    ) -> "dict[str, Reference]":
         """Build the references; what one of them computes is computed on rank 0 and read by the others."""
-        built = self._built(job.settings.sections["compare"], process)
+        settings: Comparison = job.settings.sections["compare"]
+        check_pool(self._built(settings, process), settings, settings.paths + pool.sizes["path"])
+        built = self._built(settings, process, pool)
         for name, reference in built.items():
             file = job.folder.references / f"{name}.nc"
             if job.communicator.rank == 0:
@@ -102,8 +107,12 @@ class CompareCommand(Command):
                 reference.prepare_from(file, times)
         return built
 
-    def _built(self, settings: Comparison, process: "Process") -> "dict[str, Reference]":
-        from physcore.registry import build
+    def _built(
+        self, settings: Comparison, process: "Process", pool: "xr.Dataset | None" = None
+    ) -> "dict[str, Reference]":
+        """Build the references, those that learn from samples with the paths of a pool."""
+        from analysis.references.sampled import SampledReference
+        from physcore.registry import build, load
         from physcore.solvable import SolvableProcess
 
         specs = settings.references
@@ -111,8 +120,11 @@ class CompareCommand(Command):
             specs = [{"name": "exact" if isinstance(process, SolvableProcess) else "fokker-planck"}]
         references: dict[str, Reference] = {}
         for spec in specs:
-            parameters = {key: value for key, value in spec.items() if key != "name"}
-            references[spec["name"]] = build("physcore.references", spec["name"], parameters, process)
+            name, parameters = spec["name"], {key: value for key, value in spec.items() if key != "name"}
+            kind = load("physcore.references", name)
+            sampled = isinstance(kind, type) and issubclass(kind, SampledReference)
+            leading = (process, pool) if sampled else (process,)
+            references[name] = build("physcore.references", name, parameters, *leading)
         return references
 
     def _draw(
@@ -121,6 +133,28 @@ class CompareCommand(Command):
         from analysis.plots import draw_run
 
         draw_run(job.folder, score, references, comparison, _times(job, comparison))
+
+
+def check_pool(references: "dict[str, Reference]", settings: Comparison, paths: int) -> None:
+    """Refuse a comparison that leaves no paths to those references that learn from samples.
+
+    Arguments:
+        references: References by name.
+        settings: Settings of the comparison.
+        paths: Number of simulated paths.
+
+    Raises:
+        ValueError: If fewer than two are left, or than a reference asks for.
+    """
+    from analysis.references.sampled import SampledReference
+
+    left = max(0, paths - settings.paths)
+    for name, reference in references.items():
+        if isinstance(reference, SampledReference) and left < (reference.paths or 2):
+            raise ValueError(
+                f"`paths` must leave paths of their own for {name} to learn from, {reference.paths or 'two'} or more; "
+                f"got {settings.paths} of {paths}. Compare on fewer or simulate more."
+            )
 
 
 def _times(job: Job, comparison: "xr.Dataset") -> list[float]:

@@ -4,8 +4,8 @@ from .communicator import world as world
 from .known_moment import KnownMoment as KnownMoment
 from .law import Gaussian as Gaussian
 from .process import Process as Process
-from .process import Variable as Variable
 from .score import load_score as load_score
 from .score import save_score as save_score
 from .solvable import SolvableProcess as SolvableProcess
 from .storage import open_run as open_run
+from .variable import Variable as Variable

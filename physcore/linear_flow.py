@@ -12,7 +12,8 @@ grow by :math:`F = e^{J h}`. With the phi-functions :math:`\varphi_1(Z) = (e^Z -
 A Taylor series answers for the short time :math:`h / 2^k`; doubling carries it to :math:`h`:
 :math:`S \leftarrow F S F^T + S`, :math:`c \leftarrow F c + c`, :math:`F \leftarrow F F`. Only entire functions appear,
 so singular, zero and resonant Jacobians need no special case, and stiff ones lose no digits, as they do in Van Loan's
-block exponential.
+block exponential. Where one equation runs for many durations, as in a linear process, it is solved at a few and
+interpolated.
 
 Source: Van Loan, Computing integrals involving the matrix exponential (1978), for the integrals; the doubling with
 sources linear in time is derived.
@@ -21,17 +22,23 @@ sources linear in time is derived.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from physcore.errors import NumericalError
+from physcore.octaves import interpolated, octaves, points_for_exponential
 from physcore.small_matrices import multiply
 
 __all__ = ["LinearFlow", "linear_flow"]
 
 LARGEST_NORM = 0.25
 TERMS = {torch.float32: 9, torch.float64: 15}
+# Entries of the matrices that a CPU treats at a time: more would not stay in its cache.
+CACHED = 2**17
+# Components from which on one equation is worth interpolating in the duration.
+SMALLEST = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +92,14 @@ def _short_response(
     return _Response(fixed, drifting)
 
 
+def _part(operands: tuple[Tensor | None, ...], rows: slice) -> Any:
+    return tuple(x if x is None or x.shape[-1] == 1 else x[..., rows] for x in operands)
+
+
+def _joined(flows: list[LinearFlow]) -> LinearFlow:
+    return LinearFlow(*(torch.cat(parts, -1) for parts in zip(*(vars(flow).values() for flow in flows), strict=True)))
+
+
 def linear_flow(
     jacobian: Tensor,
     force: Tensor,
@@ -112,13 +127,71 @@ def linear_flow(
     Error:
         A few units in the last place of each block, relative to its own largest entry.
     """
-    norm = (
-        float((jacobian.detach().abs().sum(0).amax(0) * duration.detach()).amax())
-        if jacobian.numel() and duration.numel()
-        else 0.0
-    )
+    norm = _norm(jacobian, duration)
     if not math.isfinite(norm):
         raise NumericalError("the linearisation of the drift is not finite; look for states that have diverged.")
+    batch, size = len(duration), max(1, CACHED // len(jacobian) ** 2)
+    if diffusion_rate is None:
+        points = _points(jacobian, diffusion, duration, norm)
+        if points:
+            return _of_one_equation(jacobian, force, diffusion, duration, force_rate, points)
+    if jacobian.device.type == "cpu" and batch > size:
+        operands = (jacobian, force, diffusion, duration, force_rate, diffusion_rate)
+        return _joined([_by_doubling(norm, *_part(operands, slice(i, i + size))) for i in range(0, batch, size)])
+    return _by_doubling(norm, jacobian, force, diffusion, duration, force_rate, diffusion_rate)
+
+
+def _norm(jacobian: Tensor, duration: Tensor) -> float:
+    if not (jacobian.numel() and duration.numel()):
+        return 0.0
+    return float((jacobian.detach().abs().sum(0).amax(0) * duration.detach()).amax())
+
+
+def _points(jacobian: Tensor, diffusion: Tensor, duration: Tensor, norm: float) -> int:
+    """Return the points in an octave with which one equation for all is known at all durations, 0 if not worth it."""
+    shared = jacobian.shape[-1] == diffusion.shape[-1] == 1 and not duration.requires_grad
+    if not shared or jacobian.requires_grad or diffusion.requires_grad or len(jacobian) < SMALLEST:
+        return 0
+    if not len(duration) or not bool((duration > 0).all()):
+        return 0
+    # The covariance grows twice as fast as the propagator.
+    points = points_for_exponential(2 * norm, torch.finfo(torch.float64).eps)
+    return points if points and points * octaves(duration) <= len(duration) // 4 else 0
+
+
+def _of_one_equation(
+    jacobian: Tensor, force: Tensor, diffusion: Tensor, duration: Tensor, force_rate: Tensor | None, points: int
+) -> LinearFlow:
+    """Return what ``linear_flow`` does where Jacobian and diffusion are the same for all, interpolated in duration."""
+    identity = torch.eye(len(jacobian), dtype=torch.float64, device=jacobian.device).unsqueeze(-1)
+    nothing = torch.zeros_like(identity)
+
+    def responses(times: Tensor) -> tuple[Tensor, ...]:
+        equation, noise = jacobian.double(), diffusion.double()
+        norm = _norm(equation, times)
+        flow = _by_doubling(norm, equation, identity, noise, times)
+        if force_rate is None:
+            return flow.propagator, flow.displacement, flow.covariance
+        growing = _by_doubling(norm, equation, nothing, noise, times, identity)
+        return flow.propagator, flow.displacement, flow.covariance, growing.displacement
+
+    propagator, held, covariance, *growing = interpolated(responses, duration, points)
+    displacement = multiply(held, force)
+    if force_rate is not None:
+        displacement = displacement + multiply(growing[0], force_rate)
+    return LinearFlow(propagator, displacement, covariance)
+
+
+def _by_doubling(
+    norm: float,
+    jacobian: Tensor,
+    force: Tensor,
+    diffusion: Tensor,
+    duration: Tensor,
+    force_rate: Tensor | None = None,
+    diffusion_rate: Tensor | None = None,
+) -> LinearFlow:
+    """Return what ``linear_flow`` does, equation by equation; a force may have several columns."""
     doublings = max(0, math.ceil(math.log2(norm / LARGEST_NORM))) if norm > 0 else 0
     terms = TERMS[jacobian.dtype]
     time = duration / 2**doublings

@@ -58,6 +58,7 @@ def particle_components(variables: tuple[Variable, ...], particles: int) -> tupl
             units=variable.units,
             long_name=f"{variable.long_name or variable.name} of particle {i}",
             symbol=f"{variable.symbol or variable.name}_{{{i}}}",
+            parity=variable.parity,
         )
         for variable in variables
         for i in range(particles)

@@ -19,35 +19,9 @@ from torch import Tensor
 from physcore.component_gradients import component_gradients
 from physcore.known_moment import KnownMoment
 from physcore.registry import plain
+from physcore.variable import Variable
 
 __all__ = ["Process", "Variable"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Variable:
-    """A physical variable of a process: one component of its state.
-
-    Arguments:
-        name: Name of the variable in datasets, a Python identifier.
-        units: Units as CF writes them, ``"1"`` when dimensionless.
-        long_name: Description for people.
-        symbol: LaTeX symbol for figures, without dollar signs; the name when empty.
-    """
-
-    name: str
-    units: str = "1"
-    long_name: str = ""
-    symbol: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ValueError(f"`name` must be a Python identifier; got {self.name!r}.")
-
-    @property
-    def label(self) -> str:
-        """The axis label of the variable: symbol and units."""
-        symbol = self.symbol or self.name
-        return f"${symbol}$" if self.units == "1" else f"${symbol}$ [{self.units}]"
 
 
 class Process(abc.ABC):

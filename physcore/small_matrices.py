@@ -40,7 +40,11 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 2:
         return (a * b).sum(1)
     if a.shape[0] <= UNROLLED:
-        return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+        # Term by term: all products at once would be d times the result, too much for the cache.
+        total = a[:, 0].unsqueeze(1) * b[0].unsqueeze(0)
+        for j in range(1, a.shape[1]):
+            total = torch.addcmul(total, a[:, j].unsqueeze(1), b[j].unsqueeze(0))
+        return total
     # The library's batched product is many times slower on strided operands.
     return (a.permute(2, 0, 1).contiguous() @ b.permute(2, 0, 1).contiguous()).permute(1, 2, 0)
 

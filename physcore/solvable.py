@@ -13,7 +13,8 @@ __all__ = ["SolvableProcess"]
 class SolvableProcess(Process):
     """A process with a known Gaussian law at every time: mean, covariance, density and score.
 
-    Subclasses write ``law``; the rest follows. They are what everything else is tested against.
+    Subclasses write ``law``; the rest follows. They are what everything else is tested against. One that knows its law
+    given an earlier state writes ``transition`` too; linear drifts constant in time need none, theirs is computed.
     """
 
     @abc.abstractmethod
@@ -26,6 +27,22 @@ class SolvableProcess(Process):
         Returns:
             Law with mean of shape ``(..., component)``.
         """
+
+    def transition(self, state: Tensor, start: Tensor, time: Tensor) -> Gaussian:
+        """Return the exact law of the state given an earlier one.
+
+        Arguments:
+            state: Earlier states, shape ``(..., component)``, float64.
+            start: Their times, shape ``(...)``.
+            time: Later times, shape ``(...)``.
+
+        Returns:
+            Laws with means of shape ``(..., component)``.
+
+        Raises:
+            NotImplementedError: If the process does not give it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no `transition`.")
 
     def mean(self, time: Tensor) -> Tensor:
         """Return the exact mean, shape ``(..., component)``, at times of shape ``(...)``."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from physcore.errors import NumericalError
 from physcore.process import Process
-from physcore.stepping import Stepper, Stepping, stepper_for
+from physcore.stepping import Stepper, Stepping, Threads, stepper_for
 from physcore.streams import Streams
+from simulations.frame_memory import FrameMemory
 from simulations.integrators.scheme import Scheme
 from simulations.simulation import PATHS_PER_GROUP, Simulation
 
-__all__ = ["BlockSimulator", "empty"]
+__all__ = ["BlockSimulator", "copied"]
 
 LARGEST_CALL = 1_000_000_000  # components times steps in one call of a kernel, some tenths of a second
-PAGE_BYTES = 4096
 LARGEST_GROUP = 65_536  # numbers in a group of initial states, which is small where a state is large
 LARGEST_SAMPLE = 40_000  # entries of Jacobians
 MOST_SHOWN = 8
@@ -37,6 +37,7 @@ class BlockSimulator:
         simulation: Settings.
         seed: Seed of the run.
         device: Where the steps are computed.
+        threads: What computes them on a CPU.
 
     Raises:
         ValueError: If the scheme is not made for the process or the kind of noise.
@@ -47,6 +48,7 @@ class BlockSimulator:
     simulation: Simulation
     seed: int
     device: torch.device
+    threads: Threads
 
     def __post_init__(self) -> None:
         self.scheme.check(self.process, self.simulation.dt)
@@ -75,11 +77,16 @@ class BlockSimulator:
                 three_point=self.simulation.noise == "three-point",
                 streams=Streams(self.seed, "noise"),
                 device=self.device,
+                threads=self.threads,
             ),
             self._initial_group(0).T.to(self.device),
         )
         logging.getLogger("physcore").info("steps of %s: %s", type(self.process).__name__, stepper.way)
         return stepper
+
+    def prepare(self) -> None:
+        """Trace and compile the step, which else is done when the first one is taken."""
+        self.stepper  # noqa: B018
 
     @property
     def _group_size(self) -> int:
@@ -106,41 +113,42 @@ class BlockSimulator:
             states[:, first : first + size] = group[: len(paths) - first].T
         return torch.from_numpy(states).to(self.device)
 
-    def segment(self, block: int, segment: int, before: Tensor | None, frames: Tensor | None = None) -> Tensor:
-        """Compute the frames of one block over one segment.
+    def begin(self, block: int, segment: int, start: Tensor, frames: Tensor | None = None) -> Callable[[], Tensor]:
+        """Begin to compute the frames of one block over one segment.
 
         Arguments:
             block: Index of the block.
             segment: Index of the segment.
-            before: States at the last frame of the segment before, shape ``(component, path)``; None for the first
-                segment.
+            start: States at the last frame of the segment before, the initial ones for the first segment, shape
+                ``(component, path)``.
             frames: Where to store them, on the CPU, shape ``(component, frame, path)``; made when None.
 
         Returns:
-            States at the frames, shape ``(component, frame, path)``, on the CPU.
-
-        Raises:
-            NumericalError: If a state is not finite; step, time and path are named.
+            What waits for the states at the frames, shape ``(component, frame, path)``, on the CPU; it raises a
+            ``NumericalError`` if a state is not finite, which names step, time and path.
         """
         indices, paths = self.simulation.segment_frames(segment), self.simulation.block_paths(block)
         saved = self.simulation.saved_steps
-        first_step = 0 if before is None else int(saved[indices.start - 1])
-        start = self.initial(block) if before is None else before.to(self.device).contiguous()
+        first_step = 0 if segment == 0 else int(saved[indices.start - 1])
+        start = start.to(self.device)
         shape = (self.process.dimension, len(indices), len(paths))
-        on_cpu = self.device.type == "cpu"
-        if frames is None and on_cpu:
-            frames = empty(shape, self.dtype)
-        computed = frames if frames is not None and on_cpu else start.new_empty(shape)
-        steps = saved[indices.start : indices.stop]
-        self._advance(start, computed, steps, paths.start, first_step)
         if frames is None:
-            return computed.cpu()
-        return frames if frames is computed else frames.copy_(computed)
+            frames = FrameMemory(self.dtype).lend(shape)
+        computed = frames if self.device.type == "cpu" else start.new_empty(shape)
+        advancing = self._advance(start, computed, saved[indices.start : indices.stop], paths.start, first_step)
+        next(advancing)
+
+        def wait() -> Tensor:
+            for _ in advancing:
+                pass
+            return frames if frames is computed else frames.copy_(computed)
+
+        return wait
 
     def _advance(
         self, start: Tensor, frames: Tensor, steps: NDArray[np.int64], first_path: int, first_step: int
-    ) -> None:
-        """Fill frames in calls that are short enough for a signal to be heard in between."""
+    ) -> Iterator[None]:
+        """Fill frames in calls that are short enough for a signal to be heard in between; pause while they last."""
         most = max(1, LARGEST_CALL // max(1, start.numel()))
         state, at, done = start, first_step, 0
         while done < len(steps):
@@ -149,9 +157,11 @@ class BlockSimulator:
                 part, saved = frames[:, done:reached], steps[done:reached]
             else:
                 part, saved = frames.new_empty(len(start), 1, start.shape[1]), np.array([at + most])
-            if self.stepper.advance(state, part, saved, first_path, at):
+            failures = self.stepper.begin(state, part, saved, first_path, at)
+            yield
+            if failures():
                 self._report(state, part, saved, at, first_path)
-            state, at, done = part[:, -1].contiguous(), int(saved[-1]), reached
+            state, at, done = copied(part[:, -1]), int(saved[-1]), reached
 
     def _report(self, start: Tensor, frames: Tensor, steps: NDArray[np.int64], first: int, path: int) -> None:
         """Raise the error that says where a path diverged and what to do."""
@@ -182,15 +192,11 @@ class BlockSimulator:
         return f"try dt <= {0.2 / stiffness:.1g}" if stiffness * self.simulation.dt > 0.5 else "check the drift"
 
 
-def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return a tensor on the CPU with nothing in it, its memory there already.
-
-    Numpy asks for huge pages, which are there sooner than torch's; each page is touched once, because threads that
-    meet new pages wait for each other.
-    """
-    array = np.empty(shape, np.float32 if dtype == torch.float32 else np.float64)
-    array.reshape(-1)[:: PAGE_BYTES // array.itemsize] = 0
-    return torch.from_numpy(array)
+def copied(states: Tensor) -> Tensor:
+    """Return a contiguous copy; torch would wake threads for it that go on looking for work while steps are taken."""
+    if states.device.type == "cpu":
+        return torch.from_numpy(np.array(states.numpy(), order="C"))
+    return states.contiguous()
 
 
 def _shown(state: Tensor) -> str:

@@ -8,9 +8,10 @@ No trajectory is kept: memory is bounded by a block, however many paths there ar
 Source of the merged moments: Chan, Golub and LeVeque, Algorithms for computing the sample variance (1983).
 """
 
+import collections
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -22,9 +23,11 @@ from physcore.communicator import Communicator, SerialCommunicator
 from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.registry import build
+from physcore.stepping import Threads
 from physcore.stopping import NEVER, StopRequest
 from physcore.streams import random_seed, validated_seed
 from simulations.block import BlockSimulator
+from simulations.pipeline import computed
 from simulations.recording import attributes, progress
 from simulations.simulation import Simulation
 
@@ -67,14 +70,16 @@ def measure(
             f"a mean needs 2 paths and one observable at least; got {simulation.paths} and {len(observables)}."
         )
     communicator = communicator or SerialCommunicator()
-    simulator = BlockSimulator(
-        process=process,
-        scheme=build("physcore.schemes", simulation.scheme, {}),
-        simulation=simulation.sized(process.dimension),
-        seed=validated_seed(communicator.broadcast(random_seed() if seed is None else seed)),
-        device=torch.device(device),
-    )
-    total = _reduced(simulator, observables, communicator, stop)
+    with Threads() as threads:
+        simulator = BlockSimulator(
+            process=process,
+            scheme=build("physcore.schemes", simulation.scheme, {}),
+            simulation=simulation.sized(process.dimension),
+            seed=validated_seed(communicator.broadcast(random_seed() if seed is None else seed)),
+            device=torch.device(device),
+            threads=threads,
+        )
+        total = _reduced(simulator, observables, communicator, stop)
     variables = {"value": total.mean, "standard_error": np.sqrt(total.squares / (total.count * (total.count - 1)))}
     return xr.Dataset(
         {name: (("observable", "time"), values) for name, values in variables.items()},
@@ -108,26 +113,30 @@ def _reduced(
     simulator: BlockSimulator, observables: Mapping[str, Observable], communicator: Communicator, stop: StopRequest
 ) -> _Moments:
     """Return the statistics of all paths, merged block by block so that ranks do not matter."""
-    mine: dict[int, _Moments] = {}
-    for block in progress(list(communicator.share(simulator.simulation.blocks)), communicator):
-        if stop.requested:
-            break
-        mine[block] = _measured(simulator, observables, block)
+    settings = simulator.simulation
+
+    def tasks() -> Iterator[tuple[int, int]]:
+        for block in progress(list(communicator.share(settings.blocks)), communicator):
+            if stop.requested:
+                return
+            yield from ((block, segment) for segment in range(settings.segments))
+
+    columns: dict[int, list[list[tuple[float, float]]]] = collections.defaultdict(list)
+    for block, _, frames in computed(simulator, tasks()):
+        for frame in frames.unbind(1):
+            states = frame.T.double()
+            columns[block].append([_observed(name, function, states) for name, function in observables.items()])
     stop.check("the simulation", communicator.any(stop.requested))
+    mine = {block: _moments(len(settings.block_paths(block)), measured) for block, measured in columns.items()}
     parts = {block: moments for part in communicator.gather(mine) for block, moments in part.items()}
     total: _Moments = functools.reduce(_Moments.merged, (parts[block] for block in sorted(parts)))
     return total
 
 
-def _measured(simulator: BlockSimulator, observables: Mapping[str, Observable], block: int) -> _Moments:
-    settings, columns, states = simulator.simulation, [], None
-    for segment in range(settings.segments):
-        frames = simulator.segment(block, segment, states)
-        states = frames[:, -1]
-        for frame in frames.unbind(1):
-            columns.append([_observed(name, function, frame.T.double()) for name, function in observables.items()])
+def _moments(count: int, columns: list[list[tuple[float, float]]]) -> _Moments:
+    """Return the statistics of a block of means and squares, frame by frame and observable by observable."""
     means, squares = (np.array([[pair[i] for pair in column] for column in columns]).T for i in (0, 1))
-    return _Moments(len(settings.block_paths(block)), means, squares)
+    return _Moments(count, means, squares)
 
 
 def _observed(name: str, function: Observable, states: Tensor) -> tuple[float, float]:

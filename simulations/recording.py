@@ -3,8 +3,9 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +24,15 @@ from physcore.storage.publishing import free_space_checked
 from physcore.storage.run import RunFolder, open_run
 from physcore.trajectory import frames, trajectory_dataset
 from simulations.block import BlockSimulator
+from simulations.frame_memory import FrameMemory
+from simulations.pipeline import computed
 
 __all__ = ["attributes", "progress", "recorded"]
 
 Item = TypeVar("Item")
 
-WRITERS = 2  # one waits for the disk while the other fills a file
+WRITERS = 3  # some wait for the disk while another fills a file
+MOST_PENDING = 3  # segments in memory that wait to be written
 
 
 def attributes(simulator: BlockSimulator) -> dict[str, Any]:
@@ -89,26 +93,39 @@ def _record(
         SHA-256 of the published segments by file name.
     """
     settings = simulator.simulation
-    mine = communicator.share(settings.blocks)
-    tasks = [(block, segment) for block in mine for segment in range(settings.segments)]
+    memory = FrameMemory(simulator.dtype)
+    about = attributes(simulator)
+
+    def tasks() -> Iterator[tuple[int, int]]:
+        mine = communicator.share(settings.blocks)
+        for task in progress(
+            [(block, segment) for block in mine for segment in range(settings.segments)], communicator
+        ):
+            if stop.requested:
+                return
+            if not folder.segment(*task).exists():
+                yield task
+
+    def place(block: int, segment: int) -> Tensor:
+        frames, paths = settings.segment_frames(segment), settings.block_paths(block)
+        return memory.lend((simulator.process.dimension, len(frames), len(paths)))
+
+    def publish(block: int, segment: int, states: Tensor) -> tuple[str, str]:
+        times = settings.times[settings.segment_frames(segment)]
+        paths = np.asarray(settings.block_paths(block))
+        dataset = trajectory_dataset(simulator.process, states.numpy(), times, paths, about)
+        name, digest = folder.segment(block, segment).name, folder.write_segment(block, segment, dataset)
+        memory.give_back(states)
+        return name, digest
+
     pending: collections.deque[concurrent.futures.Future[tuple[str, str]]] = collections.deque()
     published: list[tuple[str, str]] = []
-    states: Tensor | None = None
+    last_states = functools.partial(_last_states, simulator, folder)
     with concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
-        for block, segment in progress(tasks, communicator):
-            if stop.requested:
-                break
-            if segment == 0 or folder.segment(block, segment).exists():
-                states = None
-            if folder.segment(block, segment).exists():
-                continue
-            if segment > 0 and states is None:
-                states = _last_states(simulator, folder, block, segment - 1)
-            computed = simulator.segment(block, segment, states)
-            states = computed[:, -1]
-            if len(pending) == WRITERS:
+        for block, segment, states in computed(simulator, tasks(), place, last_states):
+            if len(pending) == MOST_PENDING:
                 published.append(pending.popleft().result())
-            pending.append(writers.submit(_publish, simulator, folder, block, segment, computed))
+            pending.append(writers.submit(publish, block, segment, states))
         published += [future.result() for future in pending]
     return dict(published)
 
@@ -118,16 +135,7 @@ def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segme
     last = frames(simulator.process, folder.read_segment(block, segment).isel(time=[-1]), simulator.dtype)[0]
     if len(last) != len(simulator.simulation.block_paths(block)):
         raise DataFileError(f"segment {folder.segment(block, segment)} belongs to another run")
-    return last.T
-
-
-def _publish(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int, states: Tensor) -> tuple[str, str]:
-    """Write a segment; return its file name and SHA-256."""
-    settings = simulator.simulation
-    times = settings.times[settings.segment_frames(segment)]
-    paths = np.asarray(settings.block_paths(block))
-    dataset = trajectory_dataset(simulator.process, states.numpy(), times, paths, attributes(simulator))
-    return folder.segment(block, segment).name, folder.write_segment(block, segment, dataset)
+    return last.T.contiguous()
 
 
 def _claim(folder: RunFolder) -> None:

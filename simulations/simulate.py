@@ -7,21 +7,25 @@ from typing import Literal
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.registry import build
+from physcore.stepping import Threads
 from physcore.stopping import NEVER, StopRequest
 from physcore.storage.run import RunFolder
 from physcore.streams import random_seed, validated_seed
 from physcore.trajectory import trajectory_dataset
-from simulations.block import BlockSimulator, empty
+from simulations.block import BlockSimulator
+from simulations.frame_memory import new_memory
+from simulations.pipeline import computed
 from simulations.recording import attributes, progress, recorded
 from simulations.simulation import PATHS_PER_GROUP, Simulation
 
 __all__ = ["simulate"]
 
-LARGEST_BLOCK = 65_536
+MOST_GROUPS = 16  # in a block in memory: few calls, and little to wait for before the first one
 
 
 def simulate(
@@ -92,30 +96,37 @@ def simulate(
         frames_per_segment=frames_per_segment,
     ).sized(process.dimension)
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
-    simulator = BlockSimulator(
-        process=process,
-        scheme=build("physcore.schemes", scheme, {}),
-        simulation=settings,
-        seed=seed,
-        device=torch.device(device),
-    )
-    if out is None:
-        return _simulate_in_memory(simulator, communicator)
-    return recorded(simulator, RunFolder(Path(out)), communicator, stop)
+    with Threads() as threads:
+        simulator = BlockSimulator(
+            process=process,
+            scheme=build("physcore.schemes", scheme, {}),
+            simulation=settings,
+            seed=seed,
+            device=torch.device(device),
+            threads=threads,
+        )
+        if out is None:
+            return _simulate_in_memory(simulator, communicator)
+        return recorded(simulator, RunFolder(Path(out)), communicator, stop)
 
 
 def _simulate_in_memory(simulator: BlockSimulator, communicator: Communicator) -> xr.Dataset:
     settings = simulator.simulation
-    mine = list(communicator.share(settings.blocks))
     shape = (simulator.process.dimension, settings.frames, settings.paths)
-    # Ranks fill their own blocks of zeros, and the sum of the bits is everything.
-    states = empty(shape, simulator.dtype) if communicator.size == 1 else torch.zeros(shape, dtype=simulator.dtype)
-    for block in progress(mine, communicator):
-        span, before = settings.block_paths(block), None
-        for segment in range(settings.segments):
-            frames = settings.segment_frames(segment)
-            part = states[:, frames.start : frames.stop, span.start : span.stop]
-            before = simulator.segment(block, segment, before, part)[:, -1]
+    states, there = new_memory(shape, simulator.dtype, simulator.threads)
+    simulator.prepare()
+    there()
+    if communicator.size > 1:
+        states.zero_()  # ranks fill their own blocks, and the sum of the bits is everything
+
+    def place(block: int, segment: int) -> Tensor:
+        frames, span = settings.segment_frames(segment), settings.block_paths(block)
+        return states[:, frames.start : frames.stop, span.start : span.stop]
+
+    blocks = progress(list(communicator.share(settings.blocks)), communicator)
+    tasks = ((block, segment) for block in blocks for segment in range(settings.segments))
+    for _ in computed(simulator, tasks, place):
+        pass
     for component in states.numpy():
         communicator.sum_in_place(component.view(np.int32 if component.itemsize == 4 else np.int64))
     indices = np.arange(settings.paths)
@@ -123,8 +134,10 @@ def _simulate_in_memory(simulator: BlockSimulator, communicator: Communicator) -
 
 
 def _block_in_memory(paths: int, ranks: int) -> int:
-    """Return a size of blocks that gives every rank the same work in as few calls as the cache likes."""
+    """Return a size of blocks, as even as can be, that gives every rank the same work."""
     if isinstance(paths, bool) or not isinstance(paths, int) or paths < 1:
         return PATHS_PER_GROUP  # the settings say what is wrong with them
-    share = -(-paths // (ranks * PATHS_PER_GROUP)) * PATHS_PER_GROUP
-    return min(share, LARGEST_BLOCK)
+    groups = -(-paths // (ranks * PATHS_PER_GROUP))
+    if groups <= MOST_GROUPS:
+        return groups * PATHS_PER_GROUP
+    return PATHS_PER_GROUP * min(range(MOST_GROUPS, MOST_GROUPS // 2, -1), key=lambda size: -groups % size)

@@ -1,3 +1,11 @@
+from .equilibrium import Equilibrium as Equilibrium
 from .exact import Exact as Exact
 from .fokker_planck import FokkerPlanck as FokkerPlanck
+from .gaussian_fit import GaussianFit as GaussianFit
+from .gaussian_mixture_fit import GaussianMixtureFit as GaussianMixtureFit
+from .kernel_density import KernelDensity as KernelDensity
+from .kernel_score import KernelScore as KernelScore
 from .reference import Reference as Reference
+from .sampled import SampledReference as SampledReference
+from .spectral_stein import SpectralStein as SpectralStein
+from .transition_mixture import TransitionMixture as TransitionMixture

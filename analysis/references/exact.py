@@ -36,6 +36,11 @@ class Exact(Reference):
         moment = torch.tensor(scalar_time(time), dtype=torch.float64, device=state.device)
         return self.process.score(state.double(), moment).to(state.dtype)
 
+    def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the exact log density, dtype of ``state``; see ``Reference.log_density``."""
+        moment = torch.tensor(scalar_time(time), dtype=torch.float64, device=state.device)
+        return self.process.log_density(state.double(), moment).to(state.dtype)
+
     def error_estimate(self, time: float) -> float:
         """Return 0: a closed form has no error of its own."""
         return 0.0

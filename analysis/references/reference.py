@@ -45,6 +45,21 @@ class Reference(abc.ABC):
             Shape of ``state``, units 1 / [state]; NaN where the reference knows nothing.
         """
 
+    def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the log density of the law at one time.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape ``(...)``; NaN where ``score`` is.
+
+        Raises:
+            NotImplementedError: If the reference knows the score alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} knows the score alone, and no density.")
+
     def error_estimate(self, time: float) -> float | None:
         r"""Return the reference's own relative error, :math:`E|\delta s|^2 / E|s|^2`.
 

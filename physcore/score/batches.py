@@ -82,7 +82,8 @@ class TrajectoryBatches:
             samples: Number of samples.
             paths: Which paths to draw from.
             objective: What the states are for. Where its lag is zero, the times drawn are those of the frames. Times
-                are drawn beyond the last frame as far as its samples reach back, so that the end is not left out.
+                are drawn beyond the last frame as far as its samples reach back, so that the end is not left out; as
+                many states as it asks for share one.
             generator: Source of randomness, on the device of the states.
 
         Returns:
@@ -92,7 +93,9 @@ class TrajectoryBatches:
         schedule = objective.schedule
         first, last = self.time_range(schedule)
         last += objective.spread * float(schedule.lag(self.times[-1:]))
-        uniform = torch.rand(samples, generator=generator, device=device, dtype=torch.float64)
+        together = objective.states_per_time
+        uniform = torch.rand(-(-samples // together), generator=generator, device=device, dtype=torch.float64)
+        uniform = uniform.repeat_interleave(together)[:samples]
         time = first + (last - first) * uniform**self.training.early_emphasis
         lag = schedule.lag(time)
         before = torch.searchsorted(self.times, time - (1 - 1e-9) * lag, right=True).sub_(1).clamp_(min=0)

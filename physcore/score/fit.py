@@ -158,7 +158,9 @@ class Trainer:
         """Do one optimiser step and return this rank's part of the mean loss."""
         samples = self.pool.samples(self.step)
         noise = Streams(self.seed, f"fit/probes/{self.communicator.rank}").generator(self.step, self.device)
-        loss = self._losses(self.optimization.score, samples, noise).sum() / self.optimization.training.batch
+        # Ranks have equal parts, together the batch or a few samples more.
+        together = len(samples) * self.communicator.size
+        loss = self._losses(self.optimization.score, samples, noise).sum() / together
         try:
             self.optimization.step(loss, self.communicator)
         except ArithmeticError as error:

@@ -177,3 +177,7 @@ class ScoreModel(nn.Module, abc.ABC):
         times = torch.as_tensor(time).to(parameter).expand(state.shape[:-1]).reshape(-1)
         prepared = self.prepare(points, times)
         return prepared.frame.unweight(self.weighted(prepared)).reshape(state.shape).to(state.dtype)
+
+    def score(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the score, shape and dtype of ``state``; the name that references have for it, see ``forward``."""
+        return self.forward(state, time)

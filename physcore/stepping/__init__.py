@@ -2,5 +2,6 @@
 
 from physcore.stepping.choice import stepper_for
 from physcore.stepping.stepper import Stepper, Stepping
+from physcore.stepping.threads import Threads
 
-__all__ = ["Stepper", "Stepping", "stepper_for"]
+__all__ = ["Stepper", "Stepping", "Threads", "stepper_for"]

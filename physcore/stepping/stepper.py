@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from physcore.stepping.threads import Threads
 from physcore.streams import Streams
 
 __all__ = ["Stepper", "Stepping"]
@@ -32,6 +33,7 @@ class Stepping:
         three_point: Whether three-point noise takes the place of normals.
         streams: Random streams of the noise.
         device: Where the steps are computed.
+        threads: What computes them on a CPU where Python is not needed; threads of the stepper's own when None.
     """
 
     step: Step
@@ -43,6 +45,7 @@ class Stepping:
     three_point: bool
     streams: Streams
     device: torch.device
+    threads: Threads | None = None
 
     def time(self, step: int) -> Tensor:
         """Return the time of a step, t0 + k dt, shape ``()``, float64."""
@@ -74,3 +77,21 @@ class Stepper(abc.ABC):
         Returns:
             How many stored numbers are not finite.
         """
+
+    def begin(
+        self, start: Tensor, frames: Tensor, saved: NDArray[np.int64], first_path: int, first_step: int
+    ) -> Callable[[], int]:
+        """Begin to advance a block of paths, where that can be done beside the caller; else do it at once.
+
+        Arguments:
+            start: See ``advance``; none of the arguments may change before the end.
+            frames: See ``advance``.
+            saved: See ``advance``.
+            first_path: See ``advance``.
+            first_step: See ``advance``.
+
+        Returns:
+            What waits for the end and returns how many stored numbers are not finite.
+        """
+        failures = self.advance(start, frames, saved, first_path, first_step)
+        return lambda: failures

@@ -33,10 +33,8 @@ INLINE void turn_of_lane(
         step(c, u + i * (COEFFICIENTS + 1), drawn, drawn + i * TAIL, 1, x);
 }
 
-/* Advance the paths first .. last - 1 of a block to the steps `saved` and store them there. `start` has shape
-   (COMPONENTS, paths); component i at frame j goes to frames[i * component_stride + j * frame_stride + path].
-   Lanes beyond the last path are computed and not stored. Return how many stored numbers are not finite. */
-int64_t advance_paths(
+/* Advance the paths first .. last - 1 of a block. Lanes beyond the last path are computed and not stored. */
+INLINE int64_t advance_share(
     const real *restrict start, real *restrict frames, const real *restrict c, const double *restrict k,
     const int64_t *restrict saved, int64_t frame_count, int64_t component_stride, int64_t frame_stride, int64_t paths,
     int64_t first, int64_t last, int64_t first_path, int64_t first_step, double t0, double dt, uint64_t key)
@@ -99,6 +97,24 @@ int64_t advance_paths(
             for (int i = 0; i < COMPONENTS; i++, target += component_stride)
                 failures += width == LANES ? store(x[i], target, LANES) : store(x[i], target, width);
         }
+    }
+    return failures;
+}
+
+/* Advance the paths of a block to the steps `saved` and store them there. `start` has shape (COMPONENTS, paths);
+   component i at frame j goes to frames[i * component_stride + j * frame_stride + path]. Threads that are given the
+   same `taken`, zero at first, share the block: each takes `share` paths, a multiple of LANES, for as long as some are
+   left. Return how many of the numbers stored here are not finite. */
+int64_t advance_paths(
+    const real *restrict start, real *restrict frames, const real *restrict c, const double *restrict k,
+    const int64_t *restrict saved, int64_t frame_count, int64_t component_stride, int64_t frame_stride, int64_t paths,
+    int64_t *taken, int64_t share, int64_t first_path, int64_t first_step, double t0, double dt, uint64_t key)
+{
+    int64_t failures = 0, first;
+    while ((first = __atomic_fetch_add(taken, share, __ATOMIC_RELAXED)) < paths) {
+        const int64_t last = first + share < paths ? first + share : paths;
+        failures += advance_share(start, frames, c, k, saved, frame_count, component_stride, frame_stride, paths, first,
+                                  last, first_path, first_step, t0, dt, key);
     }
     return failures;
 }

@@ -1,19 +1,26 @@
 """Reading and writing Datasets as netCDF-4; nothing else in the package touches the format."""
 
+import contextlib
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import netCDF4
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends.locks import HDF5_LOCK
 
 from physcore.errors import DataFileError
 from physcore.storage.publishing import publish
 
-__all__ = ["read_dataset", "write_dataset"]
+__all__ = ["read_dataset", "read_head", "read_variable", "write_dataset"]
 
-_LIBRARY = threading.Lock()  # HDF5 serves one thread at a time
+CHUNK_BYTES = 2**18
+
+# HDF5 serves one thread at a time. What goes past xarray holds xarray's own lock too, which it takes for itself.
+_LIBRARY = threading.Lock()
 
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
@@ -38,7 +45,7 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
 
 def _write_numbers(dataset: xr.Dataset, path: Path) -> None:
     """Write arrays of numbers and their attributes, in half the time of the general way."""
-    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+    with HDF5_LOCK, netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.setncatts(dataset.attrs)
         for name, size in dataset.sizes.items():
             file.createDimension(str(name), size)
@@ -48,12 +55,23 @@ def _write_numbers(dataset: xr.Dataset, path: Path) -> None:
                 variable.dtype,
                 tuple(str(dim) for dim in variable.dims),
                 fletcher32=variable.size > 0,
-                chunksizes=variable.shape if variable.size else None,
+                chunksizes=_chunk(variable.shape, variable.dtype.itemsize) if variable.size else None,
+                chunk_cache=1,  # a chunk is written as soon as it is full
                 fill_value=False,  # all of it is written, nothing is filled beforehand
             )
-            made.set_auto_maskandscale(False)
             made.setncatts(variable.attrs)
-            made[...] = variable.values
+        file.set_auto_maskandscale(False)
+        for name, variable in dataset.variables.items():  # after all definitions, each of which would be synced
+            file[str(name)][...] = variable.values
+
+
+def _chunk(shape: Sequence[int], item_bytes: int) -> tuple[int, ...]:
+    """Return the shape of the chunks of an array: small enough for the cache, whole along the last axes."""
+    sizes, room = [], max(1, CHUNK_BYTES // item_bytes)
+    for size in reversed(shape):
+        sizes.append(min(size, room))
+        room = max(1, room // size)
+    return tuple(reversed(sizes))
 
 
 def _write_anything(dataset: xr.Dataset, path: Path) -> None:
@@ -76,10 +94,72 @@ def read_dataset(path: str | Path) -> xr.Dataset:
         DataFileError: If it is missing, truncated, damaged or no netCDF file.
     """
     path = Path(path)
+    with _reading(path), xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
+        return dataset.load()
+
+
+def read_head(path: Path, coordinates: Sequence[str]) -> xr.Dataset:
+    """Read the attributes and the coordinates of a file, and of its other variables all but the numbers.
+
+    Arguments:
+        path: A netCDF file.
+        coordinates: Names of the variables that are read.
+
+    Returns:
+        The Dataset with zeros for the numbers that are not read, which take no memory.
+
+    Raises:
+        DataFileError: If it is missing, truncated, damaged or no netCDF file.
+    """
+    with _reading(path), HDF5_LOCK, netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        variables = {
+            name: (
+                found.dimensions,
+                found[...] if name in coordinates else np.broadcast_to(np.zeros((), found.dtype), found.shape),
+                {key: found.getncattr(key) for key in found.ncattrs()},
+            )
+            for name, found in file.variables.items()
+        }
+        attributes = {key: file.getncattr(key) for key in file.ncattrs()}
+    present = [name for name in coordinates if name in variables]
+    return xr.Dataset(variables, attrs=attributes).set_coords(present)
+
+
+def read_variable(path: Path, name: str, shape: tuple[int, ...], firsts: Mapping[str, float]) -> NDArray[Any]:
+    """Read one variable of a file that is known to hold it.
+
+    Arguments:
+        path: A netCDF file.
+        name: Name of the variable.
+        shape: Its shape.
+        firsts: What other variables begin with.
+
+    Raises:
+        DataFileError: If the file is missing, truncated, damaged, no netCDF file or not the one that is meant.
+    """
+    with _reading(path), HDF5_LOCK, netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        there = {key: variable.shape for key, variable in file.variables.items()}
+        if there.get(name) != shape or not firsts.keys() <= there.keys():
+            raise DataFileError(f"{path} must hold {name!r} of shape {shape} and {[*firsts]}; it holds {there}")
+        for other, first in firsts.items():
+            found = file.variables[other][0]
+            if found != first:
+                raise DataFileError(f"{path} belongs elsewhere: its {other!r} begins with {found}, not {first}")
+        numbers: NDArray[Any] = file.variables[name][...]
+        return numbers
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Hold the library and make every way in which a file can be bad the same error."""
     if not path.is_file():
         raise DataFileError(f"{path}: no such file" if not path.exists() else f"{path}: not a regular file")
     try:
-        with _LIBRARY, xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
-            return dataset.load()
+        with _LIBRARY:
+            yield
+    except DataFileError:
+        raise
     except Exception as error:  # a damaged file raises many classes, AttributeError among them
         raise DataFileError(f"{path}: cannot be read as netCDF, truncated or damaged? ({error})") from error

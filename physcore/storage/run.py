@@ -7,17 +7,18 @@ RUN/score.pt, history.nc, comparison.nc, figures/
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.errors import DataFileError
+from physcore.storage.joining import joined
 from physcore.storage.lock import locked
 from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences
 from physcore.storage.netcdf import read_dataset, write_dataset
@@ -199,7 +200,8 @@ def open_run(path: str | Path) -> xr.Dataset:
         path: A run directory that ``simulate`` made.
 
     Returns:
-        One Dataset over all blocks and segments; data are read when they are asked for.
+        One Dataset over all blocks and segments; data are read when they are asked for, and what is wrong with a file
+        that is read then is a ``DataFileError`` too.
 
     Raises:
         DataFileError: If it is no run, unfinished, or its files cannot be read.
@@ -208,28 +210,17 @@ def open_run(path: str | Path) -> xr.Dataset:
     manifest = folder.manifest
     if not manifest.complete:
         raise DataFileError(f"the simulation in {path} is not finished; run `physcore simulate` again")
-    files = [[str(folder.segment(b, s)) for s in range(manifest.segments)] for b in range(manifest.blocks)]
-    missing = [name for row in files for name in row if not Path(name).is_file()]
-    if missing:
-        raise DataFileError(f"segment {missing[0]} is missing")
-    try:
-        dataset = xr.open_mfdataset(
-            files,
-            combine="nested",
-            concat_dim=["path", "time"],
-            parallel=False,
-            data_vars="minimal",
-            coords="minimal",
-            compat="override",
-            join="override",
-            combine_attrs="override",
-            engine="netcdf4",
-            decode_times=False,
-        )
-    except Exception as error:  # a damaged file raises many classes, AttributeError among them
-        raise DataFileError(f"{path}: segments cannot be joined, truncated or damaged? ({error})") from error
-    if np.any(np.diff(dataset["time"].values) <= 0):
-        raise DataFileError(f"{path}: the segments do not follow each other in time")
-    history = "\n".join(manifest.history)
-    dataset = dataset.transpose("path", "time", ...)
-    return dataset.assign_attrs(created_at=manifest.created_at, history=history)
+    for block, segment in itertools.product(range(manifest.blocks), range(manifest.segments)):
+        if not folder.segment(block, segment).is_file():
+            raise DataFileError(f"segment {folder.segment(block, segment)} is missing")
+    dataset = joined(folder.segment, _edges_of_blocks(folder, manifest), manifest.segments)
+    return dataset.assign_attrs(created_at=manifest.created_at, history="\n".join(manifest.history))
+
+
+def _edges_of_blocks(folder: RunFolder, manifest: Manifest) -> list[int]:
+    """Return the index of the first path of every block, and the number of paths."""
+    paths, size = (manifest.simulation.get(name) for name in ("paths", "paths_per_block"))
+    if not (isinstance(paths, int) and isinstance(size, int) and size > 0 and -(-paths // size) == manifest.blocks):
+        where = folder.path / MANIFEST_NAME
+        raise DataFileError(f"{where} is damaged: {paths} paths, {size} in a block, {manifest.blocks} blocks")
+    return [*range(0, paths, size), paths]

@@ -75,6 +75,17 @@ class BreathingParabola(SolvableProcess):
         variance = self.variance(time).unsqueeze(-1)
         return Gaussian(mean=torch.zeros_like(variance), covariance=variance.unsqueeze(-1))
 
+    def transition(self, state: Tensor, start: Tensor, time: Tensor) -> Gaussian:
+        r"""Return the exact law given an earlier state; see ``SolvableProcess.transition``.
+
+        With :math:`u = 1 + k t`, the mean shrinks by :math:`u_s / u_t` and the variance is
+        :math:`\frac{2 D}{3 k} (u_t^3 - u_s^3) / u_t^2`, derived.
+        """
+        before, after = 1 + self.stiffness * start, 1 + self.stiffness * time
+        grown = self.stiffness * (time - start) * (after**2 + after * before + before**2)  # without cancellation
+        variance = 2 * self.diffusivity / (3 * self.stiffness) * grown / after**2
+        return Gaussian(mean=(before / after).unsqueeze(-1) * state, covariance=variance[..., None, None])
+
     def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
         """Draw initial states, shape ``(paths, 1)``; see ``Process.sample_initial``."""
         return self.law(torch.zeros(())).sample(paths, generator)

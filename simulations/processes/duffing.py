@@ -55,7 +55,7 @@ class Duffing(Langevin):
 
     variables = (
         Variable("x", long_name="position"),
-        Variable("v", long_name="velocity"),
+        Variable("v", long_name="velocity", parity=-1),
     )
 
     def __post_init__(self) -> None:

@@ -101,6 +101,21 @@ class MovingTrap(SolvableProcess):
         central, relative = (self._variance(time, rate)[..., None, None] for rate in (1.0, 1 - self.repulsion))
         return Gaussian(mean=mean, covariance=central * together + relative * apart)
 
+    def transition(self, state: Tensor, start: Tensor, time: Tensor) -> Gaussian:
+        """Return the exact law given an earlier state; see ``SolvableProcess.transition``.
+
+        What the centre and the particles are off their mean relaxes, each at its rate.
+        """
+        together, apart = (matrix.to(state.device) for matrix in self._projections())
+        before, after = (self._mean(t).repeat_interleave(self.particles, -1) for t in (start, time))
+        off, mean, covariance = state - before, after, torch.zeros_like(together)
+        for rate, part in ((1.0, together), (1 - self.repulsion, apart)):
+            exponent = -rate * (time - start)
+            mean = mean + torch.exp(exponent).unsqueeze(-1) * (off @ part)
+            grown = -self.diffusivity / rate * torch.expm1(2 * exponent)
+            covariance = covariance + grown[..., None, None] * part
+        return Gaussian(mean=mean, covariance=covariance)
+
     def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
         """Draw initial states, shape ``(paths, component)``; see ``Process.sample_initial``."""
         return self.law(torch.zeros(())).sample(paths, generator)

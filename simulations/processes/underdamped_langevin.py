@@ -69,8 +69,13 @@ class UnderdampedLangevin(Langevin):
         d = self.potential.dimension
         numbers = [""] if d == 1 else [str(i) for i in range(d)]
         return tuple(
-            Variable(f"{letter}{i}", long_name=f"{name} {i}".strip(), symbol=f"{letter}_{{{i}}}" if i else "")
-            for letter, name in (("x", "position"), ("v", "velocity"))
+            Variable(
+                f"{letter}{i}",
+                long_name=f"{name} {i}".strip(),
+                symbol=f"{letter}_{{{i}}}" if i else "",
+                parity=parity,
+            )
+            for letter, name, parity in (("x", "position", 1), ("v", "velocity", -1))
             for i in numbers
         )
 

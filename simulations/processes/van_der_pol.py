@@ -46,7 +46,7 @@ class VanDerPol(Process):
 
     variables = (
         Variable("x", long_name="position"),
-        Variable("v", long_name="velocity"),
+        Variable("v", long_name="velocity", parity=-1),
     )
 
     def __post_init__(self) -> None:

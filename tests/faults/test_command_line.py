@@ -1,6 +1,7 @@
 """Faults D: configuration files and the command line."""
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -27,9 +28,9 @@ def refused(command: Run, tmp_path: Path) -> Callable[..., None]:
     def check(content: str | bytes, *parts: str) -> None:
         path = tmp_path / "run.yaml"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        began = time.monotonic()
+        began = time.process_time()  # what else runs on the machine is no fault of ours
         command("simulate", path).check_error(2, *parts)
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
         assert not (tmp_path / "runs").exists()
 
     return check
@@ -323,25 +324,26 @@ def test_d10_the_whole_default_run_can_be_printed_and_read(command: Run, tmp_pat
 
 
 def test_d11_help_and_version_are_quick_and_need_neither_torch_nor_mpi() -> None:
+    heavy = ["torch", "mpi4py", "matplotlib", "xarray", "scipy", "numpy", "pandas", "dask", "netCDF4"]
     code = (
         "import sys\nfrom physcore.command import main\nassert main(sys.argv[1:]) == 0\n"
-        "loaded = {'torch', 'mpi4py', 'matplotlib', 'xarray', 'scipy'} & set(sys.modules)\nassert not loaded, loaded\n"
+        f"loaded = set({heavy}) & set(sys.modules)\nassert not loaded, loaded\n"
     )
-    for words in (["--help"], ["--version"], []):
-        if words:
-            done = subprocess.run(
-                [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False
-            )
-            assert done.returncode == 0, done.stderr
+    for words in (["--help"], ["--version"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
     script = Path(sys.executable).with_name("physcore")
-    times = []
+    seconds = []  # of the processor: what else runs on the machine is no fault of ours
     for words in (["--help"], ["--version"], ["--help"]):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([script, *words], capture_output=True, text=True, timeout=60, check=False)
-        times.append(time.monotonic() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0
         assert done.stdout
-    assert min(times) < 1.0
+    assert min(seconds) < 1.0
 
 
 def test_d11_help_lists_every_command_and_each_has_a_help_of_its_own(command: Run) -> None:
@@ -421,11 +423,15 @@ def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_pat
     [
         (["double-well", "--compare.references", "[{name: exact}]"], "SolvableProcess"),
         (["double-well", "--compare.times", "[0.505]"], "was not saved"),
+        (
+            ["double-well", "--compare.paths", "1000000", "--compare.references", "[{name: gaussian-fit}]"],
+            "gaussian-fit",
+        ),
         (["ornstein-uhlenbeck", "--fit.objective.lag", "-1"], "`lag`"),
         (["ornstein-uhlenbeck", "--fit.model.name", "unet"], "'unet'"),
         (["ornstein-uhlenbeck", "--simulate.scheme", "milstein"], "'milstein'"),
     ],
-    ids=["reference", "times", "objective", "model", "scheme"],
+    ids=["reference", "times", "samples", "objective", "model", "scheme"],
 )
 def test_a_later_stage_that_cannot_work_is_refused_before_the_first_begins(
     command: Run, tmp_path: Path, words: list[str], part: str

@@ -100,7 +100,7 @@ def failing(action: str) -> str:
         "from physcore.errors import NumericalError\n"
         "def fail(*arguments):\n"
         f"    {action}\n"
-        "if os.environ['PMI_RANK'] == '1': simulations.block.BlockSimulator.segment = fail\n"
+        "if os.environ['PMI_RANK'] == '1': simulations.block.BlockSimulator.begin = fail\n"
     )
 
 

@@ -270,3 +270,31 @@ def test_covariance_solves_its_differential_equation() -> None:
 
     solved = scipy.integrate.solve_ivp(rate, (0, 1), np.zeros(9), rtol=1e-11, atol=1e-13).y[:, -1].reshape(3, 3)
     check_close(flow_of(jacobian, force, diffusion, 1.0).covariance, solved, 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("rate", [False, True])
+@pytest.mark.parametrize("d", [2, 8, UNROLLED + 1])
+def test_one_equation_over_many_durations_is_what_it_is_over_each(d: int, rate: bool, dtype: torch.dtype) -> None:
+    jacobian, _, _, diffusion = problem(d)
+    diffusion[0] = diffusion[:, 0] = 0.0  # reached by the drift alone, at order h^3
+    j, q = (torch.from_numpy(array[..., None]) for array in (jacobian, diffusion))
+    random = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(d, 800, generator=random, dtype=torch.float64) for _ in range(2))
+    durations = 1.5 * 2 ** (-3 * torch.rand(800, generator=random, dtype=torch.float64))
+    together = linear_flow(j.to(dtype), a.to(dtype), q.to(dtype), durations.to(dtype), b.to(dtype) if rate else None)
+    each = linear_flow(j.expand(d, d, 800), a, q.expand(d, d, 800), durations, b if rate else None)
+    for name in ("propagator", "displacement", "covariance"):
+        value, exact = getattr(together, name), getattr(each, name)
+        assert value.dtype == dtype
+        scale = exact.flatten(0, -2).abs().amax(0)
+        assert float(((value - exact).abs() / scale).max()) < 200 * torch.finfo(dtype).eps
+    small = each.covariance[0, 0]
+    assert float((together.covariance[0, 0] / small - 1).abs().max()) < 1e4 * torch.finfo(dtype).eps
+
+
+def test_one_stiff_equation_over_many_durations_is_solved_for_each() -> None:
+    d, durations = 8, torch.linspace(0.1, 1.0, 500, dtype=torch.float64)
+    j, q = -1e4 * torch.eye(d, dtype=torch.float64).unsqueeze(-1), torch.eye(d, dtype=torch.float64).unsqueeze(-1)
+    covariance = linear_flow(j, torch.zeros(d, 1, dtype=torch.float64), q, durations).covariance
+    assert torch.allclose(covariance, (q / 2e4).expand(d, d, 500), rtol=1e-12, atol=0)

@@ -1,7 +1,8 @@
 """The bits of a path depend on seed, settings and process alone; the Dataset keeps to its schema."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from physcore import Process, Variable, open_run
-from physcore.errors import Stopped
+from physcore.errors import NumericalError, Stopped
 from physcore.registry import build
 from physcore.stopping import StopRequest
 from physcore.trajectory import frames
@@ -79,6 +80,39 @@ def test_long_calls_are_cut_without_a_trace(monkeypatch: pytest.MonkeyPatch, lar
     whole = states(swimmer, **saving)
     monkeypatch.setattr("simulations.block.LARGEST_CALL", largest)
     assert torch.equal(states(swimmer, **saving), whole)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("cut", [{}, {"frames_per_segment": 7}, {"paths_per_block": None}], ids=str)
+def test_bits_do_not_depend_on_the_number_of_threads(
+    tmp_path: Path, request: pytest.FixtureRequest, cut: dict[str, Any]
+) -> None:
+    swimmer, settings = PROCESSES["swimmer"], {**SETTINGS, "paths": 20_000, **cut}
+    single = simulate(swimmer, **settings)
+    request.getfixturevalue("two_threads")
+    xr.testing.assert_equal(simulate(swimmer, **settings), single)
+    xr.testing.assert_equal(simulate(swimmer, **settings, out=tmp_path / "run").load(), single)
+
+
+def test_two_threads_continue_a_stopped_run_and_leave_no_thread_behind(
+    tmp_path: Path, stop_after: Callable[[int], StopRequest], two_threads: None
+) -> None:
+    swimmer, settings = PROCESSES["swimmer"], {**SETTINGS, "frames_per_segment": 8}
+    with pytest.raises(Stopped):
+        simulate(swimmer, **settings, out=tmp_path / "run", stop=stop_after(5))
+    assert len(list((tmp_path / "run" / "trajectories").glob("*.nc"))) == 5
+    continued = simulate(swimmer, **settings, out=tmp_path / "run")
+    xr.testing.assert_equal(continued.load(), simulate(swimmer, **settings))
+    with pytest.raises(NumericalError, match="path"):
+        simulate(swimmer, paths=20_000, duration=2000.0, dt=2.0, seed=1)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("physcore")]
 
 
 def test_seeds_give_different_paths_and_the_same_seed_the_same() -> None:

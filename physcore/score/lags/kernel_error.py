@@ -9,9 +9,8 @@ states, and :math:`\bar q` their mean. The minimiser of denoising score matching
 
 The two expectations are taken over pairs of the same start and the same noise (see ``coupling``), so their difference
 is as quiet as it is small, and needs neither a density nor a target. :math:`E |\nabla \delta|^2` is formed from
-products
-of different parts of the pairs, whose errors are independent. The score's own size comes from Stein's identity,
-:math:`E[\phi_k\,\partial_i \log q] = -E[\partial_i \phi_k]`, as the square of its projection on the features.
+products of different parts of the pairs, whose errors are independent. The score's own size comes from Stein's
+identity, :math:`E[\phi_k\,\partial_i \log q] = -E[\partial_i \phi_k]`, as the square of its projection on the features.
 
 A target has the variance :math:`E (P^{-1})_{ii}` less that square. Errors and variances are relative to it, component
 by component, and the components' mean is taken: no unit enters.
@@ -75,7 +74,9 @@ def kernel_errors(
 
     Error:
         Of the first order in the kernel's error: on the active swimmer within a quarter of the exact error up to 6 %,
-        and too small beyond. In many dimensions the features see what low-order polynomials and a few waves can.
+        and too small beyond. In many dimensions the features see what low-order polynomials and a few waves can. Where
+        the law has narrow modes far apart it is not to be trusted: for a mixture of two Gaussians three widths to
+        either side, 0.23 at a lag where quadrature gives 0.021, and nothing at half that lag for 0.014.
     """
     times = torch.full((len(state),), time, dtype=state.dtype)
     try:

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -12,8 +13,9 @@ from physcore.process import Process
 from physcore.score.kernels import Kernel
 from physcore.score.lags import FixedLag, LagSchedule, Pilot
 from physcore.score.model import Prepared, Rows, ScoreModel
+from physcore.score.weightings import OwnFrame, Weighting
 
-__all__ = ["Batch", "Objective", "Sampler", "Samples", "schedule_of"]
+__all__ = ["Batch", "Objective", "Sampler", "Samples", "checked_lag", "schedule_of"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,12 +103,13 @@ class Objective(abc.ABC):
     """A loss whose minimiser is the score. It never touches files, devices or optimisers.
 
     Subclasses write ``sampler`` and ``loss``, and have a field ``lag`` where their samples start before their time,
-    and a field ``kernel`` where they start from a Gaussian one.
+    and a ``kernel`` where they start from a Gaussian one.
     """
 
     group: ClassVar[str] = "physcore.objectives"
     lag: float | LagSchedule = 0.0
     kernel: Kernel | None = None
+    weighting: Weighting = OwnFrame()
 
     @property
     def schedule(self) -> LagSchedule:
@@ -119,19 +122,26 @@ class Objective(abc.ABC):
         return 1
 
     @property
+    def states_per_time(self) -> int:
+        """How many simulated states of one time are drawn side by side, of different paths."""
+        return 1
+
+    @property
     def spread(self) -> float:
         """How far before the wanted time the samples of one state reach, as a part of the lag."""
         return 0.0
 
     def fitted(self, pilot: Pilot) -> "Objective":
-        """Return the objective with all that it measures beforehand known, its lags above all.
+        """Return the objective with all that it measures beforehand known, lags and weighting.
 
         Arguments:
             pilot: Simulated states.
         """
-        if not isinstance(self.lag, LagSchedule):
-            return self
-        return dataclasses.replace(self, lag=self.lag.fitted(pilot, self.kernel))  # type: ignore[type-var]
+        lag = self.lag.fitted(pilot, self.kernel) if isinstance(self.lag, LagSchedule) else self.lag
+        weighting = self.weighting.fitted(pilot, schedule_of(lag))
+        changed = {"lag": lag, "weighting": weighting}
+        changed = {name: value for name, value in changed.items() if value is not getattr(self, name)}
+        return dataclasses.replace(self, **changed) if changed else self  # type: ignore[type-var]
 
     @abc.abstractmethod
     def sampler(self, process: Process) -> Sampler:
@@ -173,3 +183,14 @@ class Objective(abc.ABC):
 def schedule_of(lag: float | LagSchedule) -> LagSchedule:
     """Return a lag as a schedule: a number is the same lag at all times."""
     return lag if isinstance(lag, LagSchedule) else FixedLag(gap=lag)
+
+
+def checked_lag(lag: float | LagSchedule) -> float | LagSchedule:
+    """Return a lag that a transition can run over.
+
+    Raises:
+        ValueError: If it is a number that is not positive and finite.
+    """
+    if not isinstance(lag, LagSchedule) and not (lag > 0 and math.isfinite(lag)):
+        raise ValueError(f"`lag` must be positive and finite; got {lag}.")
+    return lag

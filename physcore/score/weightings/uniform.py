@@ -18,3 +18,7 @@ class Uniform(Weighting):
     def apply(self, process: Process, weighted: Tensor, frame: ScoreFrame, time: Tensor) -> Tensor:
         """Return the scores themselves; see ``Weighting.apply``."""
         return frame.unweight(weighted)
+
+    def transposed(self, process: Process, applied: Tensor, frame: ScoreFrame, time: Tensor) -> Tensor:
+        """Return what is given; see ``Weighting.transposed``."""
+        return applied

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from physcore import Process, Variable
 from physcore.score import MLP, Batch, LocalDenoising, LocalLinearization, LocalScore, Samples
+from physcore.score.objectives.noising import VarianceReduction
 from simulations import OrnsteinUhlenbeck
 
 TRAP = OrnsteinUhlenbeck(
@@ -33,7 +34,7 @@ def recorded(process: Process, state: Tensor, start: float, lag: float, antithet
     """Let the objective draw states and targets once."""
     times = torch.full((len(state),), start, dtype=state.dtype)
     batch = Batch(state=state, start=times, time=times + lag)
-    objective = LocalDenoising(lag=lag, antithetic=antithetic)
+    objective = LocalDenoising(lag=lag, variance_reduction="antithetic" if antithetic else "none")
     return Recorder(process, objective.sampler(process)(batch, torch.Generator().manual_seed(3)))
 
 
@@ -187,14 +188,14 @@ def test_the_frame_is_a_function_of_the_evaluation_point_alone() -> None:
         torch.testing.assert_close(alone[0], together[k])
 
 
-def gradients(antithetic: bool, lag: float, batches: int, samples: int) -> Tensor:
+def gradients(variance_reduction: VarianceReduction, lag: float, batches: int, samples: int) -> Tensor:
     """Gradients of the mean loss of many batches, shape (batch, parameter)."""
     process = OrnsteinUhlenbeck.rotating_trap()
     score = local_score(process)
     parameters = list(score.parameters())[-2:]
-    objective, collected = LocalDenoising(lag=lag, antithetic=antithetic), []
+    objective, collected = LocalDenoising(lag=lag, variance_reduction=variance_reduction), []
     for k in range(batches):
-        generator = torch.Generator().manual_seed(1000 * antithetic + k)
+        generator = torch.Generator().manual_seed(1000 * len(variance_reduction) + k)
         state = process.law(torch.tensor(0.5)).sample(samples, generator)
         start = torch.full((samples,), 0.5, dtype=torch.float64)
         batch = Batch(state=state, start=start, time=start + lag)
@@ -203,24 +204,29 @@ def gradients(antithetic: bool, lag: float, batches: int, samples: int) -> Tenso
     return torch.stack(collected)
 
 
+TWO_POINTS: tuple[VarianceReduction, ...] = ("antithetic", "control-variate")
+
+
 @pytest.mark.parametrize("lag", [0.02, 0.2])
-def test_pairs_leave_the_mean_gradient_and_lower_its_variance(lag: float) -> None:
-    plain, pairs = gradients(False, lag, 150, 128), gradients(True, lag, 150, 64)  # the same number of evaluations
-    error = ((plain.var(0) + pairs.var(0)) / 150).sqrt()
-    assert ((plain.mean(0) - pairs.mean(0)) / error).abs().max() < 5
-    assert pairs.var(0).sum() < 0.7 * plain.var(0).sum()
+@pytest.mark.parametrize("reduction", TWO_POINTS)
+def test_two_points_leave_the_mean_gradient_and_lower_its_variance(reduction: VarianceReduction, lag: float) -> None:
+    # The same number of evaluations.
+    plain, reduced = gradients("none", lag, 150, 128), gradients(reduction, lag, 150, 64)
+    error = ((plain.var(0) + reduced.var(0)) / 150).sqrt()
+    assert ((plain.mean(0) - reduced.mean(0)) / error).abs().max() < 5
+    assert reduced.var(0).sum() < 0.7 * plain.var(0).sum()
     # A sibling: the plain gradient is far from zero in the same units, so that equality means something.
     assert (plain.mean(0) / (plain.var(0) / 150).sqrt()).abs().max() > 5
 
 
-def test_pairs_keep_their_variance_as_the_lag_shrinks() -> None:
-    variances = {
-        (antithetic, lag): float(gradients(antithetic, lag, 100, 64).var(0).sum())
-        for antithetic in (True, False)
-        for lag in (0.1, 0.001)
-    }
-    assert variances[False, 0.001] > 20 * variances[False, 0.1]
-    assert variances[True, 0.001] < 3 * variances[True, 0.1]
+def test_two_points_keep_their_variance_as_the_lag_shrinks() -> None:
+    def growth(reduction: VarianceReduction) -> float:
+        short, long = (float(gradients(reduction, lag, 100, 64).var(0).sum()) for lag in (0.001, 0.1))
+        return short / long
+
+    assert growth("none") > 20
+    for reduction in TWO_POINTS:
+        assert growth(reduction) < 3
 
 
 @pytest.mark.parametrize("lag", [0.0, -1.0, math.nan, math.inf])

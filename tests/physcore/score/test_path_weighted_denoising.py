@@ -1,5 +1,8 @@
 """Targets along simulated paths: exact for linear processes, unbiased at lags that linearisation cannot reach."""
 
+import dataclasses
+from typing import Any, get_args
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +10,8 @@ from torch import Tensor
 from analysis import FokkerPlanck
 from physcore import Process
 from physcore.score import Batch, LocalDenoising, LocalLinearization, Objective, PathWeightedDenoising, Samples
-from simulations import ActiveSwimmer, DoubleWell, OrnsteinUhlenbeck
+from physcore.score.objectives.path_weighted_denoising import Gain
+from simulations import ActiveSwimmer, DoubleWell, LogisticPrior, OrnsteinUhlenbeck
 
 TRAP = OrnsteinUhlenbeck(
     drift_matrix=((-1.0, -1.0), (0.5, -0.7)),
@@ -25,12 +29,13 @@ def drawn(objective: Objective, process: Process, state: Tensor, time: float) ->
     return objective.sampler(process)(batch, torch.Generator().manual_seed(5))
 
 
+@pytest.mark.parametrize("gain", get_args(Gain))
 @pytest.mark.parametrize("process", [TRAP, INERTIAL], ids=["every component driven", "one component driven"])
-def test_targets_of_a_linear_process_are_its_exact_transition_scores(process: Process) -> None:
+def test_targets_of_a_linear_process_are_its_exact_transition_scores(process: Process, gain: Gain) -> None:
     state = torch.randn(500, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     errors = []
     for steps in (40, 80):
-        samples = drawn(PathWeightedDenoising(steps=steps, targets=4), process, state, 1.0)
+        samples = drawn(PathWeightedDenoising(steps=steps, targets=4, gain=gain), process, state, 1.0)
         assert samples.target is not None
         lags = samples.time.reshape(4, -1)[:, 0]
         torch.testing.assert_close(lags, torch.tensor([0.625, 0.75, 0.875, 1.0], dtype=torch.float64))
@@ -66,8 +71,48 @@ def test_targets_of_a_double_well_are_unbiased_where_the_linearisation_is_not() 
     truth.prepare([1.0])
     unbiased = drawn(PathWeightedDenoising(steps=64), process, state, 1.0)
     assert abs(slope_z(unbiased, truth.score(last_points(unbiased, paths), 1.0), 0)) < 5
-    biased = drawn(LocalDenoising(lag=1.0, antithetic=False), process, state, 1.0)
+    biased = drawn(LocalDenoising(lag=1.0, variance_reduction="none"), process, state, 1.0)
     assert abs(slope_z(biased, truth.score(last_points(biased, paths), 1.0), 0)) > 5
+
+
+def stein_z(samples: Samples) -> Tensor:
+    """How far E[target sin(y)] lies from -E[cos(y)], which Stein's identity asks of any law, in standard errors."""
+    assert samples.target is not None
+    point, target = samples.state[:, 0].double(), samples.target[:, 0].double()
+    balance = target * point.sin() + point.cos()
+    return balance.mean(0) / (balance.std(0) / len(balance) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("process", "lag"),
+    [(DoubleWell(), 3.0), (LogisticPrior(), 0.5), (INERTIAL, 1.0)],
+    ids=["double well, long lag", "noise that grows with time", "one component driven"],
+)
+def test_linear_quadratic_weights_are_unbiased_for_the_simulated_chain_itself(process: Process, lag: float) -> None:
+    state = process.sample_initial(20_000, torch.Generator().manual_seed(1)).float()
+    objective = PathWeightedDenoising(lag=lag, steps=50, targets=1, gain="linear-quadratic")
+    samples = drawn(objective, process, state, lag)
+    assert (stein_z(samples).abs() < 5).all()
+    assert samples.target is not None
+    assert (stein_z(dataclasses.replace(samples, target=0.8 * samples.target)).abs() > 5).all()
+
+
+def test_linear_quadratic_weights_are_quiet_between_wells_where_the_riccati_gain_is_not() -> None:
+    process, paths = DoubleWell(), 20_000
+    state = process.sample_initial(paths, torch.Generator().manual_seed(1)).float()
+    truth = FokkerPlanck(process)
+    truth.prepare([1.0])
+    noise = {}
+    for gain in get_args(Gain):
+        samples = drawn(PathWeightedDenoising(steps=200, targets=1, gain=gain), process, state, 1.0)
+        assert samples.target is not None
+        score = truth.score(last_points(samples, paths), 1.0)
+        noise[gain] = float(torch.nanmean((samples.target[:, 0] - score).square()) / torch.nanmean(score.square()))
+        assert abs(slope_z(samples, score, 0)) < 5
+        if gain == "linear-quadratic":
+            assert abs(slope_z(samples, 0.95 * score, 0)) > 5
+    assert noise["linear-quadratic"] < 0.3
+    assert noise["riccati"] > 3
 
 
 @pytest.mark.parametrize("component", [0, 1])
@@ -85,9 +130,15 @@ def test_targets_of_the_swimmer_are_unbiased_over_a_whole_unit_of_time(component
 
 @pytest.mark.parametrize(
     ("settings", "what"),
-    [({"lag": 0.0}, "lag"), ({"lag": float("inf")}, "lag"), ({"targets": 0}, "targets"), ({"steps": 9}, "steps")],
+    [
+        ({"lag": 0.0}, "lag"),
+        ({"lag": float("inf")}, "lag"),
+        ({"targets": 0}, "targets"),
+        ({"steps": 9}, "steps"),
+        ({"gain": "kalman"}, "gain"),
+    ],
     ids=str,
 )
-def test_settings_out_of_range_are_refused_by_name(settings: dict[str, float], what: str) -> None:
+def test_settings_out_of_range_are_refused_by_name(settings: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=f"`{what}`"):
         PathWeightedDenoising(**settings)

@@ -1,0 +1,124 @@
+r"""Entropy of the law of a process, from its log density or, where there is none, from its score.
+
+.. math:: S(t) = -E[\log q_t(X_t)], \qquad
+          \dot S = E\left[\nabla \cdot f + s^T D s\right], \quad D = \tfrac12 G G^T
+
+It is the differential entropy, in units of Boltzmann's constant and of the variables chosen. The rate needs the score
+of the driven components alone.
+
+Source: Cover and Thomas, Elements of Information Theory (2006), chapter 8; the rate follows from the Fokker-Planck
+equation by parts (Seifert, Entropy production along a stochastic trajectory and an integral fluctuation theorem, 2005).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.path_means import Frame, PathMeans, Sums, Work, reduced, saved_times, sums_of
+from analysis.references.reference import Reference
+from analysis.sampled_score import SampledScore
+from physcore.communicator import Communicator
+from physcore.diffusivity import Diffusivity
+from physcore.process import Process
+from physcore.score.score_function import LogDensity, ScoreFunction
+
+__all__ = ["entropy"]
+
+
+def entropy(
+    process: Process,
+    score: ScoreFunction | LogDensity,
+    trajectories: xr.Dataset,
+    *,
+    times: Sequence[float] | None = None,
+    initial: float | None = None,
+    communicator: Communicator | None = None,
+) -> xr.Dataset:
+    """Return the entropy along simulated paths.
+
+    Arguments:
+        process: The process.
+        score: Anything with ``log_density(state, time)``, which is averaged; or with ``score(state, time)`` alone,
+            whose rate is integrated over the times by the trapezoidal rule.
+        trajectories: States to average over, dimensions ``path`` and ``time``.
+        times: Saved times; all at which the score is known when None.
+        initial: Entropy at the first of the times, for a score; when None that of the process's initial law, at time 0.
+        communicator: Ranks that share the blocks of paths; serial when None. Every rank returns the same Dataset.
+
+    Returns:
+        Dataset with dimension ``time``: ``value`` with ``standard_error`` and the fraction of states ``outside``, which
+        are not known and left out. The attribute ``method`` says which way it went.
+
+    Raises:
+        ValueError: If a time was not saved, or ``initial`` is missing where the times do not begin at 0.
+        NumericalError: If a state or a learned score is not finite.
+    """
+    if isinstance(score, LogDensity):
+        moments = saved_times(process, trajectories, times)
+        if isinstance(score, Reference):
+            score.prepare([float(time) for time in moments])
+        work, method = _averaged(score, moments), "mean log density"
+    else:
+        sampled = SampledScore(process, score, process.driven)
+        moments = saved_times(process, trajectories, times, sampled.known_at)
+        sampled.prepare(moments)
+        if initial is None and moments[0] != 0:
+            raise ValueError(f"`initial` must be given, for the first of the times is {moments[0]:g} and not 0.")
+        work, method = _integrated(sampled, moments, initial), "integral of the rate"
+    sums = reduced(process, trajectories, moments, work, communicator)
+    means = PathMeans.of(sums)
+    paths = trajectories.sizes["path"]
+    return xr.Dataset(
+        {
+            "value": ("time", means.value[:, 0], {"long_name": "entropy", "units": "1"}),
+            "standard_error": ("time", means.standard_error[:, 0], {"long_name": "standard error of value"}),
+            "outside": ("time", 1 - sums[0, :, 0] / paths, {"long_name": "fraction of states that are not known"}),
+        },
+        {"time": ("time", moments, {"long_name": "time", "units": process.time_units})},
+        {"method": method, "paths": paths},
+    )
+
+
+def _averaged(density: LogDensity, times: NDArray[np.float64]) -> Work:
+    """Return what averages minus the log density over the frames of a block."""
+
+    def work(block: Iterator[Frame]) -> Sums:
+        sums = np.zeros((3, len(times), 1))
+        for frame in block:
+            with torch.no_grad():
+                values = -density.log_density(frame.states, frame.time).double().unsqueeze(-1).cpu()
+            sums[:, frame.index] = sums_of(values, torch.isfinite(values[:, 0]))
+        return sums
+
+    return work
+
+
+def _integrated(sampled: SampledScore, times: NDArray[np.float64], initial: float | None) -> Work:
+    """Return what integrates the rate along the paths of a block, from the entropy at the first time."""
+    process = sampled.process
+
+    def rate(frame: Frame, scores: Tensor) -> Tensor:
+        divergence = process.jacobian(frame.states, frame.time).diagonal(dim1=-2, dim2=-1).sum(-1)
+        return divergence + (scores * Diffusivity.of(process, frame.time).apply(scores)).sum(-1)
+
+    def work(block: Iterator[Frame]) -> Sums:
+        sums = np.zeros((3, len(times), 1))
+        before = total = always = torch.empty(0)
+        for frame in block:
+            scores, known = sampled.at(frame)
+            now = rate(frame, scores)
+            if frame.index == 0:
+                start = -process.initial_log_density(frame.states) if initial is None else torch.full_like(now, initial)
+                total, always = start, known
+            else:
+                step = times[frame.index] - times[frame.index - 1]
+                total, always = total + 0.5 * step * (before + now), always & known
+            before = now
+            sums[:, frame.index] = sums_of(total.unsqueeze(-1), always)
+        return sums
+
+    return work

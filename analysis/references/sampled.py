@@ -1,0 +1,144 @@
+"""References that are learned from simulated states."""
+
+import abc
+from typing import Protocol
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from analysis.comparison import nearest_saved
+from analysis.references.reference import Reference, scalar_time
+from physcore.process import Process
+from physcore.trajectory import frames, validated_trajectories
+
+__all__ = ["Learned", "SampledReference"]
+
+MOST_NUMBERS = 200_000_000  # kept for all times together
+
+
+class Learned(Protocol):
+    """What was learned of the law at one time."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+
+    def score(self, points: Tensor) -> Tensor:
+        """Return the score, shape ``(point, component)``, float64."""
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """Return the log density, shape ``(point,)``, float64."""
+
+
+class SampledReference(Reference):
+    """A score estimated from the states of simulated paths.
+
+    Subclasses learn the law at one time; what they learned is kept. Compared with a learned score on the same paths
+    they would know the answer, since each state counts among its own neighbours: give them paths of their own.
+
+    Arguments:
+        process: The process.
+        trajectories: Simulated paths, dimensions ``path`` and ``time``; without them nothing can be estimated.
+        paths: How many of the paths to use, the first; all when None.
+
+    Raises:
+        ValueError: If ``paths`` is below 2 or there are fewer.
+        DataFileError: If the trajectories are not those of the process.
+    """
+
+    def __init__(self, process: Process, trajectories: xr.Dataset | None = None, *, paths: int | None = None) -> None:
+        if paths is not None and paths < 2:
+            raise ValueError(f"`paths` must be at least 2; got {paths}.")
+        self.process = process
+        self.paths = paths
+        self._pool: xr.Dataset | None = None
+        self._known: dict[float, Learned] = {}
+        if trajectories is not None:
+            pool = validated_trajectories(process, trajectories)
+            if pool.sizes["path"] < (paths or 2):
+                raise ValueError(f"`trajectories` must hold {paths or 2} paths or more; got {pool.sizes['path']}.")
+            self._pool = pool.isel(path=slice(paths))
+
+    def __repr__(self) -> str:
+        pool = "" if self._pool is None else f", <{self._pool.sizes['path']} paths>"
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"{type(self).__name__}({self.process!r}{pool}{options})"
+
+    @property
+    def options(self) -> dict[str, object]:
+        """The options by name, as the constructor takes them."""
+        return {"paths": self.paths}
+
+    @property
+    def pool(self) -> xr.Dataset:
+        """The paths that are learned from.
+
+        Raises:
+            ValueError: If none were given.
+        """
+        if self._pool is None:
+            raise ValueError(
+                f"{type(self).__name__} learns from simulated paths and was given none: "
+                f"use {type(self).__name__}(process, trajectories)."
+            )
+        return self._pool
+
+    @property
+    def times(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Times of the frames of the pool."""
+        return np.asarray(self.pool["time"].values, dtype=np.float64)
+
+    def states(self, time: float) -> Tensor:
+        """Return the states of the pool at a saved time, shape ``(path, component)``, float64.
+
+        Raises:
+            ValueError: If the time was not saved; the nearest frame is named.
+        """
+        moment = nearest_saved(self.times, time)
+        return frames(self.process, self.pool.sel(time=[moment]), torch.float64)[0]
+
+    @abc.abstractmethod
+    def learn(self, time: float) -> Learned:
+        """Return what the samples tell about the law at a time."""
+
+    def at(self, time: Tensor | float) -> Learned:
+        """Return what was learned about the law at a time, learning it first where needed."""
+        moment = scalar_time(time)
+        if moment in self._known:
+            return self._known[moment]
+        law = self.learn(moment)
+        # What is full stays as it is: were the oldest dropped, times taken in turns would all be learned again.
+        if sum(known.numbers for known in self._known.values()) + law.numbers <= MOST_NUMBERS:
+            self._known[moment] = law
+        return law
+
+    def score(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the estimated score at one time.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape, dtype and device of ``state``.
+
+        Raises:
+            ValueError: If there are no samples for this time.
+        """
+        score = self.at(time).score(state.reshape(-1, state.shape[-1]))
+        return score.reshape(state.shape).to(dtype=state.dtype, device=state.device)
+
+    def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
+        """Return the estimated log density at one time; see ``score``.
+
+        Arguments:
+            state: States, shape ``(..., component)``.
+            time: One time, shape ``()``.
+
+        Returns:
+            Shape ``(...)``, dtype and device of ``state``.
+        """
+        logarithm = self.at(time).log_density(state.reshape(-1, state.shape[-1]))
+        return logarithm.reshape(state.shape[:-1]).to(dtype=state.dtype, device=state.device)

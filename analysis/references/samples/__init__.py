@@ -1,0 +1,1 @@
+"""What references that learn from samples are made of."""
