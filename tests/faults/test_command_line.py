@@ -324,7 +324,7 @@ def test_d10_the_whole_default_run_can_be_printed_and_read(command: Run, tmp_pat
 
 
 def test_d11_help_and_version_are_quick_and_need_neither_torch_nor_mpi() -> None:
-    heavy = ["torch", "mpi4py", "matplotlib", "xarray", "scipy", "numpy", "pandas", "dask", "netCDF4"]
+    heavy = ["torch", "mpi4py", "matplotlib", "xarray", "scipy", "pandas", "dask", "netCDF4"]
     code = (
         "import sys\nfrom physcore.command import main\nassert main(sys.argv[1:]) == 0\n"
         f"loaded = set({heavy}) & set(sys.modules)\nassert not loaded, loaded\n"
