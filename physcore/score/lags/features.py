@@ -17,7 +17,7 @@ from physcore.process import Process
 
 __all__ = ["Features"]
 
-MOST_WAVES, STATES_PER_WAVE = 128, 32
+MOST_WAVES, STATES_PER_WAVE = 64, 32
 MOST_PRODUCTS = 100
 SPREAD = 0.7  # of the logarithms of the waves' frequencies about 1
 

@@ -83,10 +83,10 @@ def kernel_errors(
     Error:
         From 8,192 states a target's mean square is known to a few percent, to a tenth where the kernel's states spread
         far. The bias is of the first order in the kernel's error, and what the pairs can tell of it: on the active
-        swimmer a third too small at 0.2 %, within a tenth at 0.8 %, a third too small at 5 %; for a mixture of two
-        Gaussians three widths to either side, too small by up to a half at 1 %, within a half from 2 to 5 %. Fewer
-        states may see nothing of the last. In many dimensions the features see what low-order polynomials and a few
-        waves can.
+        swimmer too small by a half at 0.2 %, by a sixth at 0.8 %, by a third at 5 %; for a mixture of two
+        Gaussians three widths to either side 0.4 to 1.4 of it from 1.4 to 5 %, differing so much from one set of states
+        to the next, and 0.3 to 0.6 at 0.8 %. Fewer states may see nothing of the last. In many dimensions the features
+        see what low-order polynomials and a few waves can.
     """
     if len(state) < FOLDS:
         raise ValueError(f"`state` must hold at least {FOLDS} states; got {len(state)}.")

@@ -41,7 +41,8 @@ def measured(process: Process, time: float, lag: float) -> KernelError:
 @pytest.mark.parametrize(("lag", "error", "square"), [(0.08, 0.0213, 3.8), (0.16, 0.0364, 2.2)])
 def test_errors_between_narrow_modes_far_apart_are_those_of_quadrature(lag: float, error: float, square: float) -> None:
     found = measured(Modes(), 1.0, lag)
-    assert error / 2 < float(found.bias.sqrt()) < 1.5 * error
+    # From 0.4 to 1.4 of the error for different sets of so many states.
+    assert 0.35 * error < float(found.bias.sqrt()) < 1.5 * error
     assert float(found.noise) + 1 == pytest.approx(square, rel=0.07)
 
 
