@@ -145,7 +145,8 @@ def _smoothest(moment: Tensor, roughness: Tensor) -> Tensor:
     value, vector = torch.linalg.eigh(moment)
     kept = value > LEAST_EIGENVALUE * value[-1]
     basis = vector[:, kept] / value[kept].sqrt()
-    return basis @ torch.linalg.eigh(basis.T @ roughness @ basis).eigenvectors
+    modes: Tensor = torch.linalg.eigh(basis.T @ roughness @ basis).eigenvectors
+    return basis @ modes
 
 
 def _resolved(products: list[Tensor]) -> Tensor:
