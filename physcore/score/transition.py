@@ -21,6 +21,7 @@ Estimation for nonlinear stochastic differential equations by a local linearizat
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,6 +82,10 @@ class LocalLinearization:
         self.constant_noise = process.noise(torch.zeros(2, dtype=torch.float64)).ndim == 2
         self.separable = process.clock(torch.zeros(1, dtype=torch.float64)) is not None
         self._fused: dict[torch.dtype, FusedTransition | None] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the kernels out of copies, which cannot hold them and get their own."""
+        return {**vars(self), "_fused": {}}
 
     def flow(self, state: Tensor, time: Tensor, duration: Tensor) -> LinearFlow:
         """Return displacement and covariance that the linearised dynamics build up.

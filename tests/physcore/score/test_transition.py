@@ -229,7 +229,7 @@ def test_the_clock_may_be_read_inside_a_transform() -> None:
 @pytest.mark.parametrize(("curvature", "order"), [(True, 3), (False, 2)], ids=["curved", "straight"])
 def test_curvature_gives_the_mean_one_more_order(curvature: bool, order: int, batch: int) -> None:
     """Against the mean to second order, x + h f + h^2 / 2 (f f' + Q f'' / 2)."""
-    process, start = DoubleWell(), states(DoubleWell(), batch)
+    process, start = DoubleWell(), torch.tanh(states(DoubleWell(), batch))
     point = start[:, 0].clone().requires_grad_()
     force = process.drift(point.unsqueeze(-1), torch.zeros(())).squeeze(-1)
     slope = torch.autograd.grad(force.sum(), point, create_graph=True)[0]
