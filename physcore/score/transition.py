@@ -11,12 +11,17 @@ so that :math:`y_t` given :math:`y_s` is Gaussian with mean :math:`m`, covarianc
 Where the process has a clock, :math:`f = B'(t)\,b(x)` and :math:`Q = B'(t)\,q`, the expansion in time is exact: the
 dynamics are those at any one time :math:`r`, run for :math:`(B(t) - B(s)) / B'(r)`.
 
+What the curvature of the drift adds to the mean is, to leading order, that of a drift that gains
+:math:`\tfrac12\,\mathrm{tr}(Q\,\nabla^2 f)` with time, beside :math:`\partial_s f`.
+
 Source: Singhal, Goldstein and Ranganath, What's the score? Automated denoising score matching for nonlinear
-diffusions (2024), the local linear process of Figure 1; the closed forms are derived.
+diffusions (2024), the local linear process of Figure 1; the closed forms are derived. The curvature: Shoji and Ozaki,
+Estimation for nonlinear stochastic differential equations by a local linearization method (1998).
 """
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,14 +72,20 @@ class LocalLinearization:
 
     Arguments:
         process: The process; its Jacobian is used as it gives it, closed form or autodiff.
+        curvature: Whether the mean follows the curvature of the drift.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, curvature: bool = False) -> None:
         self.process = process
+        self.curvature = curvature
         self.autonomous = not _drift_depends_on_time(process)
         self.constant_noise = process.noise(torch.zeros(2, dtype=torch.float64)).ndim == 2
         self.separable = process.clock(torch.zeros(1, dtype=torch.float64)) is not None
         self._fused: dict[torch.dtype, FusedTransition | None] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the kernels out of copies, which cannot hold them and get their own."""
+        return {**vars(self), "_fused": {}}
 
     def flow(self, state: Tensor, time: Tensor, duration: Tensor) -> LinearFlow:
         """Return displacement and covariance that the linearised dynamics build up.
@@ -95,8 +106,8 @@ class LocalLinearization:
             jacobian = jacobian[:1]
         jacobian = jacobian.permute(1, 2, 0).contiguous()
         force = process.drift(state, time).T.contiguous()
-        frozen = self.autonomous or self.separable
-        force_rate = None if frozen else process.drift_rate(state, time).T.contiguous()
+        force_rate = self._force_rate(state, time)
+        force_rate = None if force_rate is None else force_rate.T.contiguous()
         diffusion, diffusion_rate = self._diffusion(state, time), None
         if not (self.constant_noise or self.separable):
             diffusion_rate = (self._diffusion(state, time + duration) - diffusion) / duration
@@ -117,7 +128,8 @@ class LocalLinearization:
             NumericalError: If noise does not reach every component within the lag.
 
         Error:
-            Mean O(lag^2) for driven components, O(lag^3) for a component one integration away from the noise.
+            Mean O(lag^2) for driven components, O(lag^3) for a component one integration away from the noise; with
+            ``curvature`` O(lag^3) for all.
         """
         fused = self._fused_transition(state, time, lag)
         if fused is not None:
@@ -165,10 +177,12 @@ class LocalLinearization:
         rows, columns = torch.tril_indices(process.dimension, process.dimension).tolist()
         diffusion = self._diffusion(state, time)
         parts = [process.jacobian(state, time).flatten(1), process.drift(state, time), diffusion[rows, columns].T]
-        if not (self.separable or (self.autonomous and self.constant_noise)):
-            growth = (self._diffusion(state, time + lag) - diffusion) / lag
-            parts += [torch.zeros_like(state) if self.autonomous else process.drift_rate(state, time)]
-            parts += [growth[rows, columns].T]
+        force_rate = self._force_rate(state, time)
+        frozen_noise = self.constant_noise or self.separable
+        if force_rate is not None or not frozen_noise:
+            later = diffusion if frozen_noise else self._diffusion(state, time + lag)
+            parts += [torch.zeros_like(state) if force_rate is None else force_rate]
+            parts += [((later - diffusion) / lag)[rows, columns].T]
         return torch.cat([part.expand(batch, -1) for part in parts], -1)
 
     def _agrees(self, transition: LocalTransition, state: Tensor, time: Tensor, lag: Tensor) -> bool:
@@ -187,6 +201,14 @@ class LocalLinearization:
             ((covariance - flow.covariance) / (size.unsqueeze(0) * size.unsqueeze(1))).abs(),
         ]
         return all(bool((each <= TOLERANCE[state.dtype]).all()) for each in apart)
+
+    def _force_rate(self, state: Tensor, time: Tensor) -> Tensor | None:
+        """Return what the drift gains with time along the mean, shape ``(batch, d)``, None where nothing is known."""
+        rate = None if self.autonomous or self.separable else self.process.drift_rate(state, time)
+        if self.curvature:
+            curvature = _curvature(self.process, state, time)
+            rate = curvature if rate is None else rate + curvature
+        return rate
 
     def _by_clock(self, time: Tensor, duration: Tensor) -> tuple[Tensor, Tensor]:
         """Return a time, and how long the dynamics as they are then take to do what they do in a duration from another.
@@ -234,3 +256,17 @@ def _slope(function: Callable[[Tensor], Tensor], time: Tensor) -> Tensor:
     with torch.enable_grad():
         watched = time if further else time.detach().requires_grad_()
         return torch.autograd.grad(function(watched).sum(), watched, create_graph=further)[0]
+
+
+def _curvature(process: Process, state: Tensor, time: Tensor) -> Tensor:
+    """Return half the trace of diffusion times second derivatives of the drift, shape ``(batch, d)``."""
+    total = torch.zeros_like(state)
+    for column in process.noise_for(state, time).unbind(-1):
+        direction = column.expand_as(state).contiguous()
+
+        def slope(point: Tensor, direction: Tensor = direction) -> Tensor:
+            tangent: Tensor = torch.func.jvp(lambda x: process.drift(x, time), (point,), (direction,))[1]
+            return tangent
+
+        total = total + torch.func.jvp(slope, (state,), (direction,))[1].to(state.dtype) / 2
+    return total

@@ -13,6 +13,9 @@ __all__ = ["LocalLinear"]
 class LocalLinear(Kernel):
     """The drift to first order in state and time about the start state.
 
+    Arguments:
+        curvature: Whether the mean follows the curvature of the drift as well, at the cost of second derivatives.
+
     Error:
         See ``LocalLinearization.transition``.
 
@@ -20,6 +23,8 @@ class LocalLinear(Kernel):
         diffusions (2024), the local linear process of Figure 1.
     """
 
+    curvature: bool = False
+
     def of(self, process: Process) -> Transitions:
         """Return the kernel of a process; see ``Kernel.of``."""
-        return LocalLinearization(process).transition
+        return LocalLinearization(process, curvature=self.curvature).transition

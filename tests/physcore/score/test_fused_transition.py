@@ -1,5 +1,7 @@
 """The transition in one compiled pass against the one that torch computes, and what is left to torch."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -180,6 +182,13 @@ def test_gradients_are_recorded_and_what_may_be_learned_is_not_compiled_in() -> 
     kernel = LocalLinearization(learned)
     assert kernel.transition(state, time, lag).mean.requires_grad
     assert kernel._fused[torch.float64] is None
+
+
+def test_a_used_linearization_can_be_copied() -> None:
+    swimmer = ActiveSwimmer()
+    kernel = LocalLinearization(swimmer)
+    expected = kernel.transition(*batch_of(swimmer))
+    check_same(copy.deepcopy(kernel).transition(*batch_of(swimmer)), expected, 1e-15)
 
 
 def test_one_propagator_serves_all_states_of_a_linear_process() -> None:

@@ -223,3 +223,30 @@ def test_the_clock_may_be_read_inside_a_transform() -> None:
     elapsed = process.clock(start + lag) - process.clock(start)
     expected = -torch.exp(-elapsed) * (process.rate(start + lag) - process.rate(start))
     torch.testing.assert_close(slope, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [9, 100], ids=["torch", "compiled"])
+@pytest.mark.parametrize(("curvature", "order"), [(True, 3), (False, 2)], ids=["curved", "straight"])
+def test_curvature_gives_the_mean_one_more_order(curvature: bool, order: int, batch: int) -> None:
+    """Against the mean to second order, x + h f + h^2 / 2 (f f' + Q f'' / 2)."""
+    process, start = DoubleWell(), torch.tanh(states(DoubleWell(), batch))
+    point = start[:, 0].clone().requires_grad_()
+    force = process.drift(point.unsqueeze(-1), torch.zeros(())).squeeze(-1)
+    slope = torch.autograd.grad(force.sum(), point, create_graph=True)[0]
+    bend = torch.autograd.grad(slope.sum(), point)[0]
+    diffusion = float(process.noise(torch.zeros(())).square().sum())
+    second = (force * slope + diffusion * bend / 2).detach()
+    linearization = LocalLinearization(process, curvature=curvature)
+
+    def error(lag: float) -> float:
+        exact = start[:, 0] + lag * force.detach() + lag**2 / 2 * second
+        return float((linearization.transition(start, at(0.0, batch), at(lag, batch)).mean[0] - exact).abs().max())
+
+    assert math.log2(error(1e-4) / error(5e-5)) == pytest.approx(order, abs=0.1)
+
+
+def test_curvature_adds_to_what_the_drift_gains_with_time() -> None:
+    ramp, s, h = LocalLinearization(Ramp(), curvature=True), at(0.5), at(0.2)
+    torch.testing.assert_close(
+        ramp.transition(states(Ramp()), s, h).mean, LocalLinearization(Ramp()).transition(states(Ramp()), s, h).mean
+    )
