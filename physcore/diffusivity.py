@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physcore.process import Process
 
-__all__ = ["Diffusivity"]
+__all__ = ["Diffusivity", "check_additive"]
 
 SMALLEST = 1e-12  # of the largest eigenvalue, below which a direction is without noise
 
@@ -35,7 +35,11 @@ class Diffusivity:
         Arguments:
             process: The process.
             time: One time, shape ``()``.
+
+        Raises:
+            ValueError: If the noise depends on the state.
         """
+        check_additive(process)
         strengths = process.noise_strengths
         if strengths is not None:
             return cls(0.5 * strengths.to(dtype=torch.float64, device=time.device).square())
@@ -64,3 +68,19 @@ class Diffusivity:
         if self.values.ndim == 1:
             return self
         return Diffusivity(signs.unsqueeze(-1) * self.values * signs)
+
+
+def check_additive(process: Process) -> None:
+    """Refuse noise that depends on the state.
+
+    Arguments:
+        process: The process.
+
+    Raises:
+        ValueError: If it has such noise.
+    """
+    if process.noise_type != "additive":
+        raise ValueError(
+            f"{type(process).__name__} has noise that depends on the state, and this needs additive noise. A "
+            "TransformedProcess has a `reverse_drift` and a `probability_flow` of its own; or use the original process."
+        )

@@ -20,7 +20,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from physcore.diffusivity import Diffusivity
+from physcore.diffusivity import Diffusivity, check_additive
 from physcore.process import Process
 from physcore.registry import name_of
 from physcore.score.model import ScoreModel
@@ -128,7 +128,7 @@ class ReversedProcess(Process):
 
 
 def check_score(process: Process, score: ScoreFunction, *times: float) -> None:
-    """Refuse what is no score, and a learned score that lacks driven components or was not trained at a time.
+    """Refuse general noise, what is no score, and a learned one that lacks driven components or was not trained then.
 
     Arguments:
         process: The process.
@@ -141,6 +141,7 @@ def check_score(process: Process, score: ScoreFunction, *times: float) -> None:
     """
     if not isinstance(score, ScoreFunction):
         raise TypeError(f"`score` must have a method score(state, time); {type(score).__name__} has none.")
+    check_additive(process)
     if not isinstance(score, ScoreModel):
         return
     missing = [process.variables[i].name for i in process.driven if i not in score.components]

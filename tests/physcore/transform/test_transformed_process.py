@@ -11,6 +11,8 @@ from torch import Tensor
 
 from analysis import FokkerPlanck
 from physcore import Process, Variable
+from physcore.diffusivity import Diffusivity
+from physcore.reverse import ProbabilityFlow, ReversedProcess
 from physcore.score import LocalDenoising, Training, fit
 from physcore.transform import (
     AdditiveLogistic,
@@ -214,6 +216,12 @@ def test_what_needs_additive_noise_refuses_it() -> None:
         FokkerPlanck(process).prepare([0.1])
     with pytest.raises(ValueError, match="noise that depends on the state"):
         process.diffuse(torch.zeros(3, 2), TIME)
+    with pytest.raises(ValueError, match="noise that depends on the state"):
+        ReversedProcess(process=process, score=TRAP, end=1.0, final=torch.zeros(1, 2))
+    with pytest.raises(ValueError, match="noise that depends on the state"):
+        ProbabilityFlow(process=process, score=TRAP)
+    with pytest.raises(ValueError, match="noise that depends on the state"):
+        Diffusivity.of(process, TIME)
 
 
 def test_a_score_learned_before_the_map_reverses_the_process_after_it() -> None:
