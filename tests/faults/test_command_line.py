@@ -421,7 +421,10 @@ def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_pat
     [
         (["double-well", "--compare.references", "[{name: exact}]"], "SolvableProcess"),
         (["double-well", "--compare.times", "[0.505]"], "was not saved"),
-        (["double-well", "--compare.paths", "1000000", "--compare.references", "[{name: gaussian-fit}]"], "gaussian-fit"),
+        (
+            ["double-well", "--compare.paths", "1000000", "--compare.references", "[{name: gaussian-fit}]"],
+            "gaussian-fit",
+        ),
         (["ornstein-uhlenbeck", "--fit.objective.lag", "-1"], "`lag`"),
         (["ornstein-uhlenbeck", "--fit.model.name", "unet"], "'unet'"),
         (["ornstein-uhlenbeck", "--simulate.scheme", "milstein"], "'milstein'"),
