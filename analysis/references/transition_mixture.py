@@ -100,8 +100,8 @@ class TransitionMixture(SampledReference):
             components: Components of the score; all when None.
 
         Returns:
-            Variance, by the jackknife, and bias of the kernel, against the process itself. The error of one pool differs
-            from it by tens of percent, and is larger where few kernels reach a state, as estimates above 2 % say.
+            Variance, by the jackknife, and bias of the kernel, against the process itself. The error of one pool
+            differs from it by tens of percent; above 1 %, where few kernels reach a state, it is up to twice as large.
         """
         chosen = range(self.process.dimension) if components is None else components
         return self._error(time).relative(chosen)

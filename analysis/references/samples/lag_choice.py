@@ -4,9 +4,9 @@ The error of an average of :math:`N` kernels over a lag has two parts. Its varia
 
 .. math:: \frac{G - 1}{G} \sum_{g = 1}^G |s_{-g} - s|^2,
 
-with :math:`s_{-g}` the score without one of :math:`G` groups of kernels, at states that come from none of them. Its bias
-is the kernel's own, measured between the process and the kernel from the same states and with the same noise (see
-``physcore.score.lags.kernel_error``). The variance falls with the lag and the bias grows.
+with :math:`s_{-g}` the score without one of :math:`G` groups of kernels, at states that come from none of them. Its
+bias is the kernel's own, measured between the process and the kernel from the same states and with the same noise
+(see ``physcore.score.lags.kernel_error``). The variance falls with the lag and the bias grows.
 
 Source: Efron and Stein, The jackknife estimate of variance (1981), in groups; the sum of both is derived.
 """
@@ -114,6 +114,7 @@ class Judge:
             NumericalError: If the kernel can be computed from none.
         """
         best: LagError | None = None
+        bias = torch.zeros(self.process.dimension, dtype=torch.float64)
         points: Tensor | None = None
         for start in starts:
             states = self.states(start)
@@ -124,10 +125,12 @@ class Judge:
                 if best is None:
                     continue  # noise has not reached every component yet
                 break
+            bias = torch.maximum(bias, judged.bias / judged.size)  # it grows with the lag, but for its own noise
+            judged = dataclasses.replace(judged, bias=bias * judged.size)
             if best is None or judged.total < best.total:
                 best = judged
-            elif float((judged.bias / judged.size).mean()) > best.total:
-                break  # longer lags only have more of it
+            elif float(bias.mean()) > best.total:
+                break
         if best is None:
             raise NumericalError(f"no lag before time {self.time:g} has a kernel; give a `lag` or another `kernel`.")
         return best
@@ -158,7 +161,8 @@ class Judge:
         variance *= len(chosen) / len(states)
         size = (score.square().mean(0) - variance).clamp(min=torch.finfo(score.dtype).tiny)
         generator = Streams(0, "references/kernel-error").generator()
-        at = states[skipped:][: BIAS_STATES if most is None else BIAS_STATES // 4]
+        # Few states take part several times, each time with other noise.
+        at = states[skipped:].repeat(-(-BIAS_STATES // (len(states) - skipped)), 1)[:BIAS_STATES]
         found = list(kernel_errors(self.process, self.transitions, at, start, [self.time - start], generator))
         if not found:
             raise NumericalError(f"the kernel from time {start:g} to {self.time:g} cannot be followed.")

@@ -36,17 +36,18 @@ def relative_error(estimate: Tensor, exact: Tensor) -> float:
     return float((estimate - exact).square().sum() / exact.square().sum())
 
 
-@pytest.mark.parametrize("lag", [0.6, 0.8, None], ids=["short", "longer", "chosen"])
-def test_the_error_of_a_linear_process_is_the_one_it_estimates(
-    pool: xr.Dataset, states: Tensor, lag: float | None
-) -> None:
-    mixture = TransitionMixture(TRAP, pool, lag=lag)
+def test_the_mean_error_of_some_pools_is_the_one_they_estimate(states: Tensor) -> None:
     exact = TRAP.score(states, torch.tensor(1.0, dtype=torch.float64))
-    error = relative_error(mixture.score(states, 1.0), exact)
-    assert error < (0.05 if lag == 0.6 else 0.02)
-    assert 0.5 < mixture.error_estimate(1.0) / error < 2
-    second = relative_error(mixture.score(states, 1.0)[:, 1:], exact[:, 1:])
-    assert 0.5 < mixture.error_estimate(1.0, [1]) / second < 2
+    mixtures = [TransitionMixture(TRAP, paths_of(TRAP, 4000, seed), lag=0.8) for seed in range(4)]
+    scores = [mixture.score(states, 1.0) for mixture in mixtures]
+    error = np.mean([relative_error(score, exact) for score in scores])
+    assert error < 0.02
+    assert 0.5 < np.mean([mixture.error_estimate(1.0) for mixture in mixtures]) / error < 2
+    driven = np.mean([relative_error(score[:, 1], exact[:, 1]) for score in scores])
+    assert 0.5 < np.mean([mixture.error_estimate(1.0, [1]) for mixture in mixtures]) / driven < 2
+    # A sibling: of a quarter of the paths the error is another, and so is what they estimate.
+    few = TransitionMixture(TRAP, paths_of(TRAP, 1000, 0), lag=0.8)
+    assert few.error_estimate(1.0) > 2 * error
 
 
 def test_of_a_linear_process_the_longest_lag_is_chosen(pool: xr.Dataset) -> None:
@@ -69,7 +70,7 @@ def test_the_bias_of_a_kernel_that_is_too_long_is_known(well: tuple[DoubleWell, 
     process, paths, reference = well
     states = frames(process, paths.sel(time=[1.0], method="nearest").isel(path=slice(4000, None)), torch.float64)[0]
     exact = reference.score(states, 1.0)
-    for kernel, lag in ((LocalLinear(), 0.3), (GaussianClosure(), 0.4)):
+    for kernel, lag in ((LocalLinear(), 0.1), (GaussianClosure(), 0.2)):
         mixture = TransitionMixture(process, paths, kernel=kernel, lag=lag, paths=4000)
         error = relative_error(mixture.score(states, 1.0), exact)
         judged = mixture._error(1.0)
