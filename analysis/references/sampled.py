@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.comparison import nearest_saved
@@ -13,7 +14,7 @@ from analysis.references.reference import Reference, scalar_time
 from physcore.process import Process
 from physcore.trajectory import frames, validated_trajectories
 
-__all__ = ["Learned", "SampledReference"]
+__all__ = ["SampledReference"]
 
 MOST_NUMBERS = 200_000_000  # kept for all times together
 
@@ -86,7 +87,7 @@ class SampledReference(Reference):
         return self._pool
 
     @property
-    def times(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def times(self) -> NDArray[np.float64]:
         """Times of the frames of the pool."""
         return np.asarray(self.pool["time"].values, dtype=np.float64)
 

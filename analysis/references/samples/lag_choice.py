@@ -151,11 +151,16 @@ class Judge:
             most: Kernels to judge by, the variance then scaled to what all would have; all when None.
 
         Raises:
+            ValueError: If there are fewer kernels than groups of them.
             NumericalError: If the kernel cannot be computed.
         """
         states = self.states(start)
         skipped = held_out(len(states))
         chosen = states[skipped:][:most]
+        if len(chosen) < GROUPS:
+            raise ValueError(
+                f"the error over a lag is judged by {GROUPS * 4 // 3 + 1} paths or more; got {len(states)}."
+            )
         kernels = self.kernels(chosen, start)
         score, variance = jackknifed(kernels, points)
         variance *= len(chosen) / len(states)

@@ -128,3 +128,11 @@ def test_a_time_without_a_frame_before_is_refused(pool: xr.Dataset, time: float)
 def test_a_lag_that_is_none_is_refused(pool: xr.Dataset, lag: float) -> None:
     with pytest.raises(ValueError, match="`lag`"):
         TransitionMixture(TRAP, pool, lag=lag)
+
+
+def test_too_few_paths_to_judge_a_lag_by_are_refused_and_have_a_score_with_a_given_one(
+    pool: xr.Dataset, states: Tensor
+) -> None:
+    with pytest.raises(ValueError, match="22 paths or more; got 10"):
+        TransitionMixture(TRAP, pool, paths=10).prepare([1.0])
+    assert torch.isfinite(TransitionMixture(TRAP, pool, paths=10, lag=0.5).score(states, 1.0)).all()
