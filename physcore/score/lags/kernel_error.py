@@ -145,8 +145,8 @@ def _smoothest(moment: Tensor, roughness: Tensor) -> Tensor:
     value, vector = torch.linalg.eigh(moment)
     kept = value > LEAST_EIGENVALUE * value[-1]
     basis = vector[:, kept] / value[kept].sqrt()
-    modes: Tensor = torch.linalg.eigh(basis.T @ roughness @ basis).eigenvectors
-    return basis @ modes
+    modes: Tensor = basis @ torch.linalg.eigh(basis.T @ roughness @ basis).eigenvectors
+    return modes
 
 
 def _resolved(products: list[Tensor]) -> Tensor:
