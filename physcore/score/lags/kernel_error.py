@@ -145,7 +145,8 @@ def _smoothest(moment: Tensor, roughness: Tensor) -> Tensor:
     value, vector = torch.linalg.eigh(moment)
     kept = value > LEAST_EIGENVALUE * value[-1]
     basis = vector[:, kept] / value[kept].sqrt()
-    modes: Tensor = basis @ torch.linalg.eigh(basis.T @ roughness @ basis).eigenvectors
+    _, smooth = torch.linalg.eigh(basis.T @ roughness @ basis)
+    modes: Tensor = basis @ smooth
     return modes
 
 

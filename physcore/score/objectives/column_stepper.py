@@ -30,12 +30,12 @@ class ColumnStepper:
         """Return the columns at some steps, shape ``(entry, frame, path)``.
 
         Arguments:
-            rows: The columns at the first step, each of shape ``(entry, path)`` or ``(entry, 1)``.
+            rows: The columns at the first step, shape ``(entry, path)``, or ``(entry, 1)`` after the first.
             saved: The steps wanted, increasing.
             index: Index of the first path among all there are.
             first: The first step.
         """
-        paths = max(row.shape[-1] for row in rows)
+        paths = rows[0].shape[-1]
         start = torch.cat([row.expand(row.shape[0], paths) for row in rows]).contiguous()
         frames = start.new_empty(len(start), len(saved), paths)
         if paths:

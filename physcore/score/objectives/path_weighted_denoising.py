@@ -4,7 +4,15 @@ A path is simulated from :math:`y_s` by a map of the drift between two halves of
 it run weights that make of its own noise a target :math:`\eta`, with :math:`E[\eta \,|\, X_t]` the score of the law of
 the simulated states: there is no bias from the lag, and none from the step beyond that of the simulation itself, which
 is of weak order 2. For a linear process both gains give the exact score given the start; for others they differ in
-their noise.
+their noise, which tests/benchmarks/path_weights.py measures.
+
+The Riccati gain is frozen to the mean path of the start. It is the better one while all paths from a start see much the
+same slopes of the drift, as in a trap that is slightly anharmonic, and one path serves several targets: an underdamped
+anharmonic oscillator has 0.09 and 0.07 of the square of the score as noise at lag 3, with the linear-quadratic gain
+0.29 and 0.15. Once paths part it is useless: in a double well 40 at lag 0.5 and a million at 1, on the swimmer 10 and
+1.8 at lag 2, thousands at 3. The linear-quadratic gain is renewed on the way, so that longer lags are quieter or no
+worse: 0.11 to 0.17 in the double well from lag 0.5 to 3, on the swimmer 1.2 and 0.54 at lag 1, as the other has, 0.45
+and 0.21 at 2, 0.34 and 0.13 at 3. Three targets cost 1.4 to 3 times as much.
 
 Source: Elworthy and Li, Formulae for the derivatives of heat semigroups (1994); see ``riccati_targets`` and
 ``linear_quadratic_targets``.
@@ -38,14 +46,17 @@ class PathWeightedDenoising(Denoising):
         lag: Time between the simulated state and the last target, [time], or a schedule of lags.
         steps: Steps of a path.
         targets: Targets of a path, evenly spaced over the second half of the lag.
-        gain: What decides the weights, ``"riccati"`` or ``"linear-quadratic"``.
+        gain: What decides the weights, ``"riccati"`` or ``"linear-quadratic"``; the second for lags over which paths
+            from one start part, as between wells.
         weighting: The weight of the loss.
 
     Raises:
         ValueError: If the lag or the numbers are not positive, or the steps too few for the targets.
 
     Error:
-        That of the simulation along the path, of second order in lag / steps.
+        That of the simulation along the path, of second order in lag / steps: at lag 1 and t = 5 of the swimmer slopes
+        E[target score] / E score^2 of 0.997 +- 0.003 and 0.999 +- 0.001, at lag 3 0.990 and 0.994 with 100 steps and
+        1.000 and 0.999 with 200.
     """
 
     lag: float | LagSchedule = 1.0
