@@ -223,7 +223,7 @@ def test_a10_a_second_signal_ends_the_run_at_once_and_files_stay_whole(
 ) -> None:
     run = tmp_path / "run"
     # Segments that take seconds, so that the first signal cannot end the run before the second comes.
-    words = ["--paths", 8192, "--duration", 40.0, "--dt", 0.001, "--save_every", 500, "--frames_per_segment", 30]
+    words = ["--paths", 8192, "--duration", 4e3, "--dt", 0.001, "--save_every", 50_000, "--frames_per_segment", 30]
     running = child("simulate", "active-swimmer", *words, "--seed", 3, "--out", run)
     running.wait_for((run / "manifest.json").exists)
     time.sleep(0.1)
