@@ -119,6 +119,19 @@ def child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 
 @pytest.fixture
+def slow_disk() -> str:
+    """Source that makes every sync take its time, so that a child is met in the middle of its run on any machine."""
+    return (
+        "import os, time\n"
+        "real = os.fsync\n"
+        "def fsync(handle):\n"
+        "    time.sleep(0.05)\n"
+        "    return real(handle)\n"
+        "os.fsync = fsync\n"
+    )
+
+
+@pytest.fixture
 def sha256() -> Callable[[Path], dict[str, str]]:
     """The bits of a run's segments by name."""
 

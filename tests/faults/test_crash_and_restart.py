@@ -199,11 +199,11 @@ def test_a8_another_process_in_the_same_directory_is_refused(command: Run, small
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
 def test_a10_a_signal_stops_a_simulation_at_a_segment_and_it_continues(
-    command: Run, child: Run, check_whole: Run, sha256: Run, tmp_path: Path, number: signal.Signals
+    command: Run, child: Run, slow_disk: str, check_whole: Run, sha256: Run, tmp_path: Path, number: signal.Signals
 ) -> None:
     words = ["simulate", "active-swimmer", *SWIMMER, *SEGMENTS, "--out"]
     run = tmp_path / "run"
-    running = child(*words, run)
+    running = child(*words, run, before=slow_disk)
     running.wait_for(lambda: len(segments(run)) >= 2)
     running.send(number)
     outcome = running.outcome()
@@ -223,7 +223,7 @@ def test_a10_a_second_signal_ends_the_run_at_once_and_files_stay_whole(
 ) -> None:
     run = tmp_path / "run"
     # Segments that take seconds, so that the first signal cannot end the run before the second comes.
-    words = ["--paths", 8192, "--duration", 40.0, "--dt", 0.001, "--save_every", 500, "--frames_per_segment", 30]
+    words = ["--paths", 8192, "--duration", 4e3, "--dt", 0.001, "--save_every", 50_000, "--frames_per_segment", 30]
     running = child("simulate", "active-swimmer", *words, "--seed", 3, "--out", run)
     running.wait_for((run / "manifest.json").exists)
     time.sleep(0.1)

@@ -158,12 +158,12 @@ def test_b5_a_replacement_that_fails_leaves_the_old_run_as_it_was(command: Run, 
 
 
 def test_b5_a_replacement_that_is_stopped_leaves_the_old_run_and_is_continued(
-    command: Run, child: Run, run: Path, tmp_path: Path
+    command: Run, child: Run, slow_disk: str, run: Path, tmp_path: Path
 ) -> None:
     kept = files(run)
     words = ["simulate", "active-swimmer", "--paths", 2048, "--duration", 2.0, "--dt", 0.005, "--save_every", 4]
     words += ["--frames_per_segment", 5, "--seed", 5, "--out", run, "--overwrite"]
-    running = child(*words)
+    running = child(*words, before=slow_disk)
     running.wait_for(lambda: len(list(tmp_path.glob(".run.new/trajectories/block*.nc"))) >= 2)
     running.send(signal.SIGTERM)
     running.outcome().check_error(75)
@@ -207,12 +207,12 @@ def test_b5_a_run_that_another_process_holds_is_not_replaced(command: Run, run: 
 
 
 def test_b6_a_second_run_in_a_held_directory_ends_at_once_and_harms_nothing(
-    command: Run, child: Run, check_whole: Run, tmp_path: Path
+    command: Run, child: Run, slow_disk: str, check_whole: Run, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     words = ["simulate", "active-swimmer", "--paths", 2048, "--duration", 2.0, "--dt", 0.005, "--save_every", 4]
     words += ["--frames_per_segment", 5, "--seed", 3, "--out", run]
-    first = child(*words)
+    first = child(*words, before=slow_disk)
     first.wait_for(lambda: len(list((run / "trajectories").glob("block*.nc"))) >= 2)
     command(*words).check_error(6, str(first.process.pid), socket.gethostname())
     command("fit", run).check_error(6, str(first.process.pid))
