@@ -44,8 +44,7 @@ class AutomaticLag(LagSchedule):
         ValueError: If a number is not positive and finite.
 
     Error:
-        See ``kernel_errors``, also for the laws it misjudges, whose lags come out too short. Lags are found on a ladder
-        of twelve between the time of a frame and the longest.
+        See ``kernel_errors``. Lags are found on a ladder of twelve between the time of a frame and the longest.
 
     Source: derived.
     """
