@@ -57,7 +57,7 @@ def entropy(
         ValueError: If a time was not saved, or ``initial`` is missing where the times do not begin at 0.
         NumericalError: If a state or a learned score is not finite.
     """
-    if isinstance(score, LogDensity):
+    if isinstance(score, LogDensity) and not (isinstance(score, Reference) and not score.has_density):
         moments = saved_times(process, trajectories, times)
         if isinstance(score, Reference):
             score.prepare([float(time) for time in moments])

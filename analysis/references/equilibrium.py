@@ -54,6 +54,11 @@ class Equilibrium(Reference):
         scalar_time(time)
         return self.process.stationary_score(state.double()).to(state.dtype)
 
+    @property
+    def has_density(self) -> bool:
+        """Whether the process knows its stationary density; see ``Reference.has_density``."""
+        return isinstance(self.process, StationaryDensity)
+
     def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
         """Return the stationary log density, dtype of ``state``; see ``Reference.log_density``."""
         scalar_time(time)

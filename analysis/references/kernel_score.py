@@ -68,6 +68,11 @@ class KernelScore(SampledReference):
         """The options by name; see ``SampledReference.options``."""
         return {"features": self.features, "most_iterations": self.most_iterations, "paths": self.paths}
 
+    @property
+    def has_density(self) -> bool:
+        """None: a kernel expansion need not be the gradient of anything."""
+        return False
+
     def learn(self, time: float) -> KernelExpansion:
         """Return the expansion at a saved time."""
         return fitted_expansion(self.states(time), inverse_multiquadric, self._filter, self.features)

@@ -45,6 +45,11 @@ class Reference(abc.ABC):
             Shape of ``state``, units 1 / [state]; NaN where the reference knows nothing.
         """
 
+    @property
+    def has_density(self) -> bool:
+        """Whether it knows a log density, not the score alone."""
+        return type(self).log_density is not Reference.log_density
+
     def log_density(self, state: Tensor, time: Tensor | float) -> Tensor:
         """Return the log density of the law at one time.
 

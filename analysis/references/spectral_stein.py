@@ -57,6 +57,11 @@ class SpectralStein(SampledReference):
         """The options by name; see ``SampledReference.options``."""
         return {"features": self.features, "paths": self.paths}
 
+    @property
+    def has_density(self) -> bool:
+        """None: a kernel expansion need not be the gradient of anything."""
+        return False
+
     def learn(self, time: float) -> KernelExpansion:
         """Return the expansion at a saved time."""
         return fitted_expansion(self.states(time), gaussian, cut_off, self.features)
