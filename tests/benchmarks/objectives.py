@@ -21,7 +21,7 @@ from alternating_runs import Row, table, write
 from objective_cases import CASES, YARDSTICK, Case
 
 from analysis import Reference, compare
-from physcore.score import Local, Objective, Training, fit
+from physcore.score import Direct, Local, Objective, Training, fit
 
 PARTS = (8, 4, 2, 1)  # of the budget
 CALIBRATION_STEPS = (64, 192)
@@ -35,11 +35,13 @@ class Budget:
         seconds: Seconds of training; steps count instead when None.
         steps: Steps.
         batch: Samples in a step.
+        direct: Whether the network is the score itself; else it is in the local parametrisation.
     """
 
     seconds: float | None
     steps: int
     batch: int
+    direct: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ class Contest:
             validate_every=steps,  # none of the time goes into validation
             checkpoint_every=steps,
         )
-        model = Local(window=self.case.window)
+        model = Direct() if self.budget.direct else Local(window=self.case.window)
         score = fit(self.case.process, self.data, objective=objective, model=model, training=training, seed=1)
         assert score.history is not None
         return score, float(score.history["elapsed"][-1])
@@ -153,6 +155,7 @@ def main() -> None:
     budget.add_argument("--steps", type=int, default=20_000, help="steps for each objective")
     parser.add_argument("--batch", type=int, default=1024, help="samples in a step")
     parser.add_argument("--paths", type=int, default=50_000, help="paths to learn from")
+    parser.add_argument("--direct", action="store_true", help="the network is the score; else it is local")
     parser.add_argument("--objectives", nargs="+", help="names of objectives, all if none")
     parser.add_argument("--quick", action="store_true", help="a few steps of small batches, to see that all of it runs")
     chosen = parser.parse_args()
@@ -160,10 +163,10 @@ def main() -> None:
         if name not in CASES:
             parser.error(f"unknown case {name!r}; known: {', '.join(CASES)}")
     torch.set_num_threads(1)
-    given = Budget(seconds=chosen.seconds, steps=chosen.steps, batch=chosen.batch)
+    given = Budget(seconds=chosen.seconds, steps=chosen.steps, batch=chosen.batch, direct=chosen.direct)
     paths = chosen.paths
     if chosen.quick:
-        given, paths = Budget(seconds=None, steps=16, batch=64), 1000
+        given, paths = Budget(seconds=None, steps=16, batch=64, direct=chosen.direct), 1000
     report: dict[str, Any] = {"budget": dataclasses.asdict(given) | {"paths": paths}}
     for name in chosen.cases or CASES:
         case = CASES[name]
