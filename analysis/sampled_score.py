@@ -15,7 +15,12 @@ from physcore.process import Process
 from physcore.score.model import ScoreModel
 from physcore.score.score_function import ScoreFunction
 
-__all__ = ["SampledScore"]
+__all__ = ["SampledScore", "held_components"]
+
+
+def held_components(process: Process, score: ScoreFunction) -> list[int]:
+    """Return the components that a score holds: those that were learned, all of any other score."""
+    return list(score.components) if isinstance(score, ScoreModel) else list(range(process.dimension))
 
 
 @dataclasses.dataclass(frozen=True)

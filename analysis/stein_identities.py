@@ -15,10 +15,9 @@ import torch
 import xarray as xr
 
 from analysis.path_means import Frame, PathMeans, Sums, reduced, saved_times, sums_of_products
-from analysis.sampled_score import SampledScore
+from analysis.sampled_score import SampledScore, held_components
 from physcore.communicator import Communicator
 from physcore.process import Process
-from physcore.score.model import ScoreModel
 from physcore.score.score_function import ScoreFunction
 
 __all__ = ["stein_identities"]
@@ -50,7 +49,7 @@ def stein_identities(
         ValueError: If a time was not saved or lies outside the trained range.
         NumericalError: If a state or a learned score is not finite.
     """
-    held = list(score.components) if isinstance(score, ScoreModel) else list(range(process.dimension))
+    held = held_components(process, score)
     sampled = SampledScore(process, score, held)
     moments = saved_times(process, trajectories, times, sampled.known_at)
     sampled.prepare(moments)
