@@ -32,7 +32,7 @@ from physcore.fused_flow import NOT_FINITE, fused_flow
 from physcore.octaves import interpolated, octaves, points_for_exponential
 from physcore.small_matrices import multiply
 
-__all__ = ["LinearFlow", "linear_flow"]
+__all__ = ["LinearFlow", "LinearResponse", "linear_flow", "linear_response"]
 
 LARGEST_NORM = 0.25
 TERMS = {torch.float32: 9, torch.float64: 15}
@@ -55,6 +55,23 @@ class LinearFlow:
     propagator: Tensor
     displacement: Tensor
     covariance: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearResponse:
+    r"""Law and responses of one linear equation after some times, held component first, float64.
+
+    Arguments:
+        propagator: :math:`F`, shape ``(d, d, time)``.
+        held: What takes a constant force to the displacement, :math:`h \varphi_1(h J)`, shape ``(d, d, time)``.
+        covariance: :math:`S`, shape ``(d, d, time)``.
+        growing: What takes the rate of a growing force to the displacement, :math:`h^2 \varphi_2(h J)`, likewise.
+    """
+
+    propagator: Tensor
+    held: Tensor
+    covariance: Tensor
+    growing: Tensor
 
 
 @dataclasses.dataclass
@@ -147,6 +164,25 @@ def linear_flow(
     return _by_doubling(norm, jacobian, force, diffusion, duration, force_rate, diffusion_rate)
 
 
+def linear_response(jacobian: Tensor, diffusion: Tensor, duration: Tensor) -> LinearResponse:
+    """Return the law of one linear equation after some times, and what any force does to its mean.
+
+    Arguments:
+        jacobian: :math:`J`, shape ``(d, d, 1)``, units 1 / time.
+        diffusion: :math:`Q`, shape ``(d, d, 1)``.
+        duration: Times, shape ``(time,)``.
+
+    Returns:
+        The responses in float64.
+    """
+    equation, noise, times = jacobian.double(), diffusion.double(), duration.double()
+    norm = _norm(equation, times)
+    identity = torch.eye(len(equation), dtype=torch.float64, device=equation.device).unsqueeze(-1)
+    flow = _by_doubling(norm, equation, identity, noise, times)
+    growing = _by_doubling(norm, equation, torch.zeros_like(identity), noise, times, identity)
+    return LinearResponse(flow.propagator, flow.displacement, flow.covariance, growing.displacement)
+
+
 def _norm(jacobian: Tensor, duration: Tensor) -> float:
     if not (jacobian.numel() and duration.numel()):
         return 0.0
@@ -169,19 +205,13 @@ def _of_one_equation(
     jacobian: Tensor, force: Tensor, diffusion: Tensor, duration: Tensor, force_rate: Tensor | None, points: int
 ) -> LinearFlow:
     """Return what ``linear_flow`` does where Jacobian and diffusion are the same for all, interpolated in duration."""
-    identity = torch.eye(len(jacobian), dtype=torch.float64, device=jacobian.device).unsqueeze(-1)
-    nothing = torch.zeros_like(identity)
 
     def responses(times: Tensor) -> tuple[Tensor, ...]:
-        equation, noise = jacobian.double(), diffusion.double()
-        norm = _norm(equation, times)
-        flow = _by_doubling(norm, equation, identity, noise, times)
-        if force_rate is None:
-            return flow.propagator, flow.displacement, flow.covariance
-        growing = _by_doubling(norm, equation, nothing, noise, times, identity)
-        return flow.propagator, flow.displacement, flow.covariance, growing.displacement
+        response = linear_response(jacobian, diffusion, times)
+        known = (response.propagator, response.covariance, response.held, response.growing)
+        return known if force_rate is not None else known[:-1]
 
-    propagator, held, covariance, *growing = interpolated(responses, duration, points)
+    propagator, covariance, held, *growing = interpolated(responses, duration, points)
     displacement = multiply(held, force)
     if force_rate is not None:
         displacement = displacement + multiply(growing[0], force_rate)

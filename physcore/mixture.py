@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from physcore.low_rank import IdentityPlusLowRank
+
 __all__ = ["GaussianMixture"]
 
 
@@ -72,6 +74,18 @@ class GaussianMixture:
         for k in range(len(self.means)):
             pull = pull + shares[..., k : k + 1] * self._mean(k, state)
         return pull / self.width**2
+
+    def score_jacobian(self, state: Tensor) -> IdentityPlusLowRank:
+        r"""Return the derivative of the score, :math:`-I / \sigma^2 + C / \sigma^4`, at states ``(batch, component)``.
+
+        :math:`C = \sum_k r_k (\mu_k - \bar\mu)(\mu_k - \bar\mu)^T`, the spread of the centres as a state sees
+        them, has a lower rank than there are centres.
+        """
+        shares = torch.softmax(self._exponents(state), -1)
+        means = torch.tensor(self.means, dtype=state.dtype, device=state.device)
+        spread = shares.sqrt().unsqueeze(-1) * (means - (shares @ means).unsqueeze(-2))
+        rest = state.new_full((len(state),), -1 / self.width**2)
+        return IdentityPlusLowRank.of_gram(rest, spread, torch.full_like(rest, 1 / self.width**4))
 
     def sample(self, paths: int, generator: torch.Generator) -> Tensor:
         """Draw independent points.

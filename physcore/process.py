@@ -18,10 +18,13 @@ from torch import Tensor
 
 from physcore.component_gradients import component_gradients
 from physcore.known_moment import KnownMoment
+from physcore.low_rank import IdentityPlusLowRank
 from physcore.registry import plain
 from physcore.variable import Variable
 
 __all__ = ["Process", "Variable"]
+
+FEW_COMPONENTS = 8
 
 
 class Process(abc.ABC):
@@ -150,6 +153,26 @@ class Process(abc.ABC):
         # Of a single state, shape (component,), forward mode turns what meets a Python number into double.
         return torch.stack(columns, -1).to(state.dtype)
 
+    def low_rank_jacobian(self, state: Tensor, time: Tensor) -> IdentityPlusLowRank | None:
+        """Return the Jacobian of a drift that pulls alike in all but a few directions; None unless a process gives it.
+
+        With noise that is alike in all directions the local transition then never makes a matrix of d by d entries.
+
+        Arguments:
+            state: States, shape ``(batch, component)``.
+            time: Times, shape ``(batch,)`` or ``(1,)``.
+        """
+        return None
+
+    @property
+    def componentwise(self) -> bool:
+        """Whether each component moves by itself, its drift a function of itself and time and its noise its own.
+
+        False unless a process says so, as one of very many components should: its local transition is then that of so
+        many processes of one component. What it says is checked before it is relied on.
+        """
+        return False
+
     def drift_rate(self, state: Tensor, time: Tensor) -> Tensor:
         r"""Return the explicit time derivative :math:`\partial f / \partial t` by autodiff.
 
@@ -161,7 +184,8 @@ class Process(abc.ABC):
             Shape of ``state``, units of the drift per time.
         """
         times = time.to(state.dtype).expand(state.shape[:-1]).contiguous()
-        if torch._C._functorch.peek_interpreter_stack() is None:
+        # Backwards is faster in a few components, forwards, at the price of two drifts, in many.
+        if torch._C._functorch.peek_interpreter_stack() is None and self.dimension <= FEW_COMPONENTS:
             return torch.stack(component_gradients(lambda t: self.drift(state, t), times), -1)
         tangent: Tensor = torch.func.jvp(lambda t: self.drift(state, t), (times,), (torch.ones_like(times),))[1]
         return tangent.to(state.dtype)
@@ -203,7 +227,7 @@ class Process(abc.ABC):
 
         Arguments:
             normals: Numbers :math:`\xi`, shape ``(..., noise)``.
-            time: Time, shape ``()``.
+            time: Times, shape ``(...)``.
             state: States, shape ``(..., component)``, which noise that depends on them needs.
 
         Returns:

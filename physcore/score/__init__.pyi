@@ -12,6 +12,7 @@ from .lags import FixedLag as FixedLag
 from .lags import LagSchedule as LagSchedule
 from .lags import Pilot as Pilot
 from .lags import TabulatedLag as TabulatedLag
+from .linearization import LocalLinearization as LocalLinearization
 from .model import ScoreModel as ScoreModel
 from .networks import MLP as MLP
 from .networks import Architecture as Architecture
@@ -46,8 +47,8 @@ from .score_function import LogDensity as LogDensity
 from .score_function import ScoreFunction as ScoreFunction
 from .source import FreshTrajectories as FreshTrajectories
 from .training import Training as Training
-from .transition import LocalLinearization as LocalLinearization
-from .transition import LocalTransition as LocalTransition
+from .transitions import DenseTransition as DenseTransition
+from .transitions import LocalTransition as LocalTransition
 from .weightings import Likelihood as Likelihood
 from .weightings import OwnFrame as OwnFrame
 from .weightings import Perceptual as Perceptual

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from physcore.particles import ManyParticles
 from physcore.process import Process
 from physcore.score.components import Components, Selection
+from physcore.score.linearization import LocalLinearization
 from physcore.score.networks import Layout
-from physcore.score.transition import LocalLinearization
 
 __all__ = ["Prepared", "Rows", "ScoreFrame", "ScoreModel"]
 

@@ -20,14 +20,15 @@ __all__ = ["LogisticPrior"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogisticPrior(PriorDiffusion):
-    r"""Noising of two half moons into a logistic law in the plane, each coordinate by itself. Dimensionless units.
+    r"""Noising of data into a logistic law, each coordinate by itself. Dimensionless units.
 
     Arguments:
         prior_scale: Scale :math:`s` of the logistic law.
         beta_start: Rate :math:`\beta_0` at time 0, [1 / time].
         beta_end: Rate :math:`\beta_1` at time 1, at least :math:`\beta_0`, [1 / time].
+        data_points: Points that the data lie about, a row each, in equal shares; two half moons in the plane when None.
         data_radius: Radius of the half moons.
-        data_width: Standard deviation of the data about them.
+        data_width: Standard deviation of the data about points or half moons, in each direction.
 
     Raises:
         ValueError: If a parameter is out of range.
@@ -39,26 +40,31 @@ class LogisticPrior(PriorDiffusion):
     prior_scale: float = 0.5
     beta_start: float = 0.1
     beta_end: float = 10.0
+    data_points: tuple[tuple[float, ...], ...] | None = None
     data_radius: float = 1.5
     data_width: float = 0.25
 
     def __post_init__(self) -> None:
-        check_positive(**self.parameters)
-        if self.beta_end < self.beta_start:
-            raise ValueError(f"`beta_end` must be at least `beta_start` = {self.beta_start}; got {self.beta_end}.")
+        super().__post_init__()
+        check_positive(prior_scale=self.prior_scale)
 
     @property
     def prior_mean_square(self) -> float:
-        r"""Exact :math:`E|y|^2 = 2 \pi^2 s^2 / 3` of the prior."""
-        return 2 * (math.pi * self.prior_scale) ** 2 / 3
+        r"""Exact :math:`E|y|^2 = d\,\pi^2 s^2 / 3` of the prior in :math:`d` dimensions."""
+        return self.dimension * (math.pi * self.prior_scale) ** 2 / 3
+
+    @property
+    def componentwise(self) -> bool:
+        """Whether each coordinate moves by itself: it does; see ``Process.componentwise``."""
+        return True
 
     def stationary_log_density(self, state: Tensor) -> Tensor:
-        """Return the log density of the prior, shape ``(...)``, of states of shape ``(..., 2)``."""
+        """Return the log density of the prior, shape ``(...)``, of states of shape ``(..., component)``."""
         scaled = state.abs() / self.prior_scale
         # In the absolute value, of which the law is a function, so that nothing overflows.
         each = -scaled - 2 * torch.log1p(torch.exp(-scaled)) - math.log(self.prior_scale)
         return each.sum(-1)
 
     def stationary_score(self, state: Tensor) -> Tensor:
-        """Return the score of the prior, shape of ``state``, of states of shape ``(..., 2)``."""
+        """Return the score of the prior, shape of ``state``, of states of shape ``(..., component)``."""
         return -torch.tanh(state / (2 * self.prior_scale)) / self.prior_scale

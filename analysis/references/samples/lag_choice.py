@@ -25,7 +25,7 @@ from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.score.kernels import Transitions
 from physcore.score.lags.kernel_error import kernel_errors
-from physcore.score.transition import LocalTransition
+from physcore.score.transitions import LocalTransition
 from physcore.streams import Streams
 
 __all__ = ["Judge", "LagError", "ladder"]

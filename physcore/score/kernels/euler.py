@@ -7,7 +7,7 @@ from torch import Tensor
 
 from physcore.process import Process
 from physcore.score.kernels.kernel import Kernel, Transitions
-from physcore.score.transition import LocalTransition
+from physcore.score.transitions import DenseTransition, LocalTransition
 from physcore.small_matrices import cholesky
 
 __all__ = ["Euler"]
@@ -41,6 +41,6 @@ class Euler(Kernel):
             diffusion = noise @ noise.mT
             constant = diffusion.ndim == 2
             factor = cholesky(diffusion.unsqueeze(-1) if constant else diffusion.permute(1, 2, 0))
-            return LocalTransition(state.T + process.drift(state, start).T * lag, factor * lag.sqrt())
+            return DenseTransition(state.T + process.drift(state, start).T * lag, factor * lag.sqrt())
 
         return transitions

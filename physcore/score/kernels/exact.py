@@ -7,7 +7,8 @@ from torch import Tensor
 
 from physcore.process import Process
 from physcore.score.kernels.kernel import Kernel, Transitions
-from physcore.score.transition import LocalLinearization, LocalTransition
+from physcore.score.linearization import LocalLinearization
+from physcore.score.transitions import DenseTransition, LocalTransition
 from physcore.solvable import SolvableProcess
 
 __all__ = ["ExactTransition"]
@@ -42,7 +43,7 @@ class ExactTransition(Kernel):
 def _given(process: SolvableProcess) -> Transitions:
     def transitions(state: Tensor, start: Tensor, lag: Tensor) -> LocalTransition:
         law = process.transition(state.double(), start.double(), start.double() + lag.double())
-        return LocalTransition(law.mean.T.to(state), law.factor.permute(1, 2, 0).to(state))
+        return DenseTransition(law.mean.T.to(state), law.factor.permute(1, 2, 0).to(state))
 
     return transitions
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.score.kernels.kernel import Kernel, Transitions
-from physcore.score.transition import LocalTransition
+from physcore.score.transitions import DenseTransition, LocalTransition
 from physcore.small_matrices import cholesky, multiply
 from physcore.stepping import Stepper, Stepping, stepper_for
 from physcore.streams import Streams
@@ -74,7 +74,7 @@ class _ClosureTransitions:
             self._stepper(moments).advance(start, end, np.array([count], dtype=np.int64), 0, 0)
             result[:, chosen] = end[:, 0]
         mean, covariance = _unpacked(result[:-2], d)
-        return LocalTransition(mean, cholesky(covariance))
+        return DenseTransition(mean, cholesky(covariance))
 
     def _steps(self, state: Tensor, time: Tensor, lag: Tensor) -> Tensor:
         """Return how many steps each sample takes, a power of two."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from physcore.process import Process
-from physcore.score.transition import LocalTransition
+from physcore.score.transitions import LocalTransition
 
 __all__ = ["Kernel", "Transitions"]
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from physcore.process import Process
 from physcore.score.kernels.kernel import Kernel, Transitions
-from physcore.score.transition import LocalLinearization
+from physcore.score.linearization import LocalLinearization
 
 __all__ = ["LocalLinear"]
 

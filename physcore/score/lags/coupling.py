@@ -21,7 +21,7 @@ from torch import Tensor
 from physcore.linear_flow import LinearFlow, linear_flow
 from physcore.process import Process
 from physcore.score.kernels import Transitions
-from physcore.score.transition import LocalTransition
+from physcore.score.transitions import LocalTransition
 from physcore.small_matrices import cholesky, multiply, solve_lower
 
 __all__ = ["Pairs", "coupled_pairs"]

@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
+from physcore.score.linearization import LocalLinearization
 from physcore.score.objectives.column_stepper import ColumnStepper
 from physcore.score.objectives.drift_map import noise_columns, packed, slope_carried, tangent_map, unpacked
 from physcore.score.objectives.objective import Batch
-from physcore.score.transition import LocalLinearization
 from physcore.small_matrices import (
     cholesky_unchecked,
     multiply,

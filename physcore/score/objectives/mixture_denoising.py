@@ -31,7 +31,7 @@ from physcore.score.kernels import Kernel, LocalLinear
 from physcore.score.lags import LagSchedule
 from physcore.score.objectives.denoising import Denoising
 from physcore.score.objectives.objective import Batch, Sampler, Samples, checked_lag
-from physcore.score.transition import LocalTransition
+from physcore.score.transitions import LocalTransition
 from physcore.small_matrices import solve_lower, solve_transposed
 
 __all__ = ["MixtureDenoising", "mixture_score"]

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from physcore.process import Process
 from physcore.score.lags import LagSchedule, Pilot
+from physcore.score.linearization import LocalLinearization
 from physcore.score.model import ScoreFrame
-from physcore.score.transition import LocalLinearization
 from physcore.score.weightings.weighting import Weighting
 
 __all__ = ["Perceptual"]

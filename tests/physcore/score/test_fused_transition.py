@@ -9,8 +9,8 @@ from torch import Tensor
 from physcore import Process, Variable
 from physcore.errors import NumericalError
 from physcore.fused_flow import FEWEST_EQUATIONS
-from physcore.score import LocalLinearization, LocalTransition
-from physcore.score import transition as module
+from physcore.score import DenseTransition, LocalLinearization, LocalTransition
+from physcore.score import linearization as module
 from simulations import ActiveSwimmer, DoubleWell, Lorenz63, MixturePrior, OrnsteinUhlenbeck
 
 BATCH = FEWEST_EQUATIONS + 5
@@ -56,7 +56,7 @@ def by_torch(process: Process, state: Tensor, time: Tensor, lag: Tensor) -> Loca
     most, kernel = FEWEST_EQUATIONS - 1, LocalLinearization(process)
     rows = [slice(first, first + most) for first in range(0, len(state), most)]
     parts = [kernel.transition(state[part], time[part], lag[part]) for part in rows]
-    return LocalTransition(torch.cat([p.mean for p in parts], -1), torch.cat([p.factor for p in parts], -1))
+    return DenseTransition(torch.cat([p.mean for p in parts], -1), torch.cat([p.factor for p in parts], -1))
 
 
 def check_same(transition: LocalTransition, expected: LocalTransition, tolerance: float) -> None:
@@ -97,7 +97,7 @@ def test_float32_is_near_float64() -> None:
         single = LocalLinearization(process).transition(*batch_of(process, torch.float32))
         assert single.mean.dtype == single.factor.dtype == torch.float32
         double = LocalLinearization(process).transition(*(x.double() for x in batch_of(process, torch.float32)))
-        check_same(LocalTransition(single.mean.double(), single.factor.double()), double, 2e-5)
+        check_same(DenseTransition(single.mean.double(), single.factor.double()), double, 2e-5)
 
 
 @pytest.mark.usefixtures("fused")

@@ -79,8 +79,28 @@ def test_the_half_moons_mirror_each_other() -> None:
     assert (moon[:, 1] > centre[1]).all()
 
 
-def test_a_mode_that_is_not_in_the_plane_is_refused() -> None:
-    with pytest.raises(ValueError, match="`prior_means` must have two coordinates"):
+def test_a_mode_that_has_not_the_coordinates_of_the_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="`prior_means` must have 2 coordinates each, as the data; got 3"):
         MixturePrior(prior_means=((0.0, 0.0, 0.0),))
     with pytest.raises(ValueError, match="rows of equal length"):
         MixturePrior(prior_means=((0.0, 0.0), (1.0,)))
+
+
+def test_data_about_given_points_in_more_dimensions() -> None:
+    points = ((1.0, 0.0, -1.0), (0.5, 2.0, 0.0))
+    process = LogisticPrior(data_points=points, data_width=0.1)
+    assert [variable.name for variable in process.variables] == ["x0", "x1", "x2"]
+    drawn = process.sample_initial(2000, torch.Generator().manual_seed(0))
+    distances = torch.cdist(drawn, torch.tensor(points, dtype=torch.float64)).amin(1)
+    # Three squares of a normal number: mean 3, variance 6.
+    assert float((distances / 0.1).square().mean()) == pytest.approx(3, abs=5 * math.sqrt(6 / 2000))
+    assert process.prior_mean_square == pytest.approx(1.5 * LogisticPrior().prior_mean_square)
+    with pytest.raises(ValueError, match="rows of equal length"):
+        LogisticPrior(data_points=((0.0, 0.0), (1.0,)))
+
+
+def test_noise_without_its_matrix_is_the_noise() -> None:
+    process = LogisticPrior(data_points=((0.0,) * 3,))
+    times, normals = torch.tensor([0.2, 0.9]).double(), torch.randn(2, 3, generator=torch.Generator().manual_seed(3))
+    expected = (process.noise(times) @ normals.double().unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(process.diffuse(normals.double(), times), expected)

@@ -19,7 +19,6 @@ diffusions (2024), the local linear process of Figure 1; the closed forms are de
 Estimation for nonlinear stochastic differential equations by a local linearization method (1998).
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -31,40 +30,14 @@ from physcore.fused_flow import FEWEST_EQUATIONS
 from physcore.fusion import CompilerMissing, TooLarge, Untraceable, readable
 from physcore.linear_flow import LinearFlow, linear_flow
 from physcore.process import Process
+from physcore.score.forms import Expansion, form_of
 from physcore.score.fused_transition import FusedTransition
-from physcore.small_matrices import cholesky, solve_transposed
+from physcore.score.transitions import DenseTransition, LocalTransition
+from physcore.small_matrices import cholesky
 
-__all__ = ["LocalLinearization", "LocalTransition"]
+__all__ = ["LocalLinearization"]
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-
-
-@dataclasses.dataclass(frozen=True)
-class LocalTransition:
-    """Gaussian transitions from a batch of states, held component first.
-
-    Arguments:
-        mean: Means :math:`m`, shape ``(d, batch)``.
-        factor: Lower Cholesky factors :math:`L` of the covariances, shape ``(d, d, batch)``, or ``(d, d, 1)`` where
-            one serves all.
-    """
-
-    mean: Tensor
-    factor: Tensor
-
-    def state(self, noise: Tensor) -> Tensor:
-        r"""Return :math:`m + L \varepsilon`, shape ``(batch, d)``, for noise of shape ``(d, batch)``."""
-        return (self.mean + (self.factor * noise.unsqueeze(0)).sum(1)).T
-
-    def score(self, noise: Tensor) -> Tensor:
-        r"""Return :math:`-L^{-T} \varepsilon`, shape ``(batch, d)``, for noise of shape ``(d, batch)``."""
-        return -solve_transposed(self.factor, noise).T
-
-    @property
-    def covariance(self) -> Tensor:
-        """The covariances, shape ``(batch, d, d)``."""
-        lower = self.factor.permute(2, 0, 1)
-        return (lower @ lower.mT).expand(self.mean.shape[-1], -1, -1)
 
 
 class LocalLinearization:
@@ -82,6 +55,7 @@ class LocalLinearization:
         self.constant_noise = process.noise(torch.zeros(2, dtype=torch.float64)).ndim == 2
         self.separable = process.clock(torch.zeros(1, dtype=torch.float64)) is not None
         self._fused: dict[torch.dtype, FusedTransition | None] = {}
+        self._form = form_of(process)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the kernels out of copies, which cannot hold them and get their own."""
@@ -134,8 +108,26 @@ class LocalLinearization:
         fused = self._fused_transition(state, time, lag)
         if fused is not None:
             return fused
+        special = self._of_special_form(state, time, lag)
+        if special is not None:
+            return special
         flow = self.flow(state, time, lag)
-        return LocalTransition(state.T + flow.displacement, cholesky(flow.covariance))
+        return DenseTransition(state.T + flow.displacement, cholesky(flow.covariance))
+
+    def _of_special_form(self, state: Tensor, time: Tensor, lag: Tensor) -> LocalTransition | None:
+        """Return the transition without a matrix for each state, None where the process has no such form."""
+        if self._form is None:
+            return None
+        time, duration = self._by_clock(time, lag)
+        expansion = Expansion(
+            state=state,
+            time=time,
+            duration=duration,
+            force=self.process.drift(state, time),
+            force_rate=self._force_rate(state, time),
+            frozen_noise=self.constant_noise or self.separable,
+        )
+        return self._form.transition(expansion)
 
     def _fused_transition(self, state: Tensor, time: Tensor, lag: Tensor) -> LocalTransition | None:
         """Return the transition from a compiled kernel, None where torch serves better or no kernel can."""
@@ -150,7 +142,7 @@ class LocalLinearization:
             self._fused[state.dtype] = kernel
             return None
         try:
-            transition = LocalTransition(*kernel(state, *self._by_clock(time, lag)))
+            transition = DenseTransition(*kernel(state, *self._by_clock(time, lag)))
         except NumericalError:
             if known:
                 raise
@@ -261,7 +253,7 @@ def _slope(function: Callable[[Tensor], Tensor], time: Tensor) -> Tensor:
 def _curvature(process: Process, state: Tensor, time: Tensor) -> Tensor:
     """Return half the trace of diffusion times second derivatives of the drift, shape ``(batch, d)``."""
     total = torch.zeros_like(state)
-    for column in process.noise_for(state, time).unbind(-1):
+    for column in _noise_columns(process, state, time):
         direction = column.expand_as(state).contiguous()
 
         def slope(point: Tensor, direction: Tensor = direction) -> Tensor:
@@ -270,3 +262,10 @@ def _curvature(process: Process, state: Tensor, time: Tensor) -> Tensor:
 
         total = total + torch.func.jvp(slope, (state,), (direction,))[1].to(state.dtype) / 2
     return total
+
+
+def _noise_columns(process: Process, state: Tensor, time: Tensor) -> tuple[Tensor, ...]:
+    """Return the directions of the noises; their sum where each acts on a component that no other one feels."""
+    if process.componentwise:
+        return (process.diffuse(state.new_ones(len(time), process.noises), time, state),)
+    return process.noise_for(state, time).unbind(-1)
