@@ -21,7 +21,7 @@ from physcore.score.transitions import (
     SharedTransitions,
 )
 
-__all__ = ["Expansion", "Form", "form_of"]
+__all__ = ["ComponentwiseForm", "Expansion", "Form", "LowRankForm", "SharedForm", "form_of"]
 
 TIMES = (0.0, 0.1, 1.0)
 SAMPLES, SEED = 4, 0
@@ -73,20 +73,27 @@ def form_of(process: Process) -> Form | None:
     if process.dimension <= LARGEST_DIMENSION:
         return None
     if process.componentwise:
-        return _Componentwise(process)
+        return ComponentwiseForm(process)
     with torch.enable_grad():
         state = process.sample_initial(2, torch.Generator().manual_seed(SEED)).double()
         time = torch.zeros(2, dtype=torch.float64)
         if process.low_rank_jacobian(state, time) is not None:
-            return _LowRank(process)
+            return LowRankForm(process)
         if process.noise(time).ndim > 2 or process.clock(time) is not None:
             return None
         jacobian = process.jacobian(state, time)
-    return _Shared(process) if jacobian.stride(0) == 0 and not jacobian.requires_grad else None
+    return SharedForm(process) if jacobian.stride(0) == 0 and not jacobian.requires_grad else None
 
 
-class _Componentwise(Form):
-    """Each component moves by itself: so many equations of one component."""
+class ComponentwiseForm(Form):
+    """Each component moves by itself: so many equations of one component.
+
+    Arguments:
+        process: The process.
+
+    Raises:
+        ValueError: If its components do not move by themselves.
+    """
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
@@ -103,6 +110,7 @@ class _Componentwise(Form):
             )
 
     def transition(self, expansion: Expansion) -> LocalTransition:
+        """Return the transition; see ``Form.transition``."""
         state, time, duration = expansion.state, expansion.time, expansion.duration
         slope = self._slope(state, time, torch.ones_like(state))
         variance, variance_rate = _strength(self.process, state, time).square(), None
@@ -125,8 +133,15 @@ class _Componentwise(Form):
         return slope.to(state.dtype)
 
 
-class _LowRank(Form):
-    """The Jacobian is a multiple of the identity but for a few directions, the noise alike in all."""
+class LowRankForm(Form):
+    """The Jacobian is a multiple of the identity but for a few directions, the noise alike in all.
+
+    Arguments:
+        process: The process.
+
+    Raises:
+        ValueError: If its noise differs between directions.
+    """
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
@@ -139,6 +154,7 @@ class _LowRank(Form):
                 )
 
     def transition(self, expansion: Expansion) -> LocalTransition | None:
+        """Return the transition; see ``Form.transition``."""
         state, time, duration = expansion.state, expansion.time, expansion.duration
         jacobian = self.process.low_rank_jacobian(state, time)
         if jacobian is None:
@@ -169,14 +185,19 @@ class _LowRank(Form):
         return LowRankTransition(mean.T, jacobian.with_spectrum(held.covariance.view_as(rates)))
 
 
-class _Shared(Form):
-    """Jacobian and noise are the same for all states and times."""
+class SharedForm(Form):
+    """Jacobian and noise are the same for all states and times.
+
+    Arguments:
+        process: The process.
+    """
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
         self._transitions: SharedTransitions | None = None
 
     def transition(self, expansion: Expansion) -> LocalTransition | None:
+        """Return the transition; see ``Form.transition``."""
         state, lag = expansion.state, expansion.duration
         # Inside another transform lags cannot be sorted by their size.
         if torch._C._functorch.peek_interpreter_stack() is not None or not bool((lag > 0).all()):

@@ -30,7 +30,7 @@ from physcore.fused_flow import FEWEST_EQUATIONS
 from physcore.fusion import CompilerMissing, TooLarge, Untraceable, readable
 from physcore.linear_flow import LinearFlow, linear_flow
 from physcore.process import Process
-from physcore.score.forms import Expansion, form_of
+from physcore.score.forms import Expansion, SharedForm, form_of
 from physcore.score.fused_transition import FusedTransition
 from physcore.score.transitions import DenseTransition, LocalTransition
 from physcore.small_matrices import cholesky
@@ -60,6 +60,11 @@ class LocalLinearization:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the kernels out of copies, which cannot hold them and get their own."""
         return {**vars(self), "_fused": {}}
+
+    @property
+    def same_everywhere(self) -> bool:
+        """Whether many components have one Jacobian and one noise for all states and times, as in linear processes."""
+        return isinstance(self._form, SharedForm)
 
     def flow(self, state: Tensor, time: Tensor, duration: Tensor) -> LinearFlow:
         """Return displacement and covariance that the linearised dynamics build up.

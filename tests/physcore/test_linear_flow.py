@@ -298,3 +298,19 @@ def test_one_stiff_equation_over_many_durations_is_solved_for_each() -> None:
     j, q = -1e4 * torch.eye(d, dtype=torch.float64).unsqueeze(-1), torch.eye(d, dtype=torch.float64).unsqueeze(-1)
     covariance = linear_flow(j, torch.zeros(d, 1, dtype=torch.float64), q, durations).covariance
     assert torch.allclose(covariance, (q / 2e4).expand(d, d, 500), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_forces_on_one_equation_are_what_each_is(dtype: torch.dtype) -> None:
+    d = 13
+    jacobian, _, _, diffusion = problem(d)
+    j, q, duration = (torch.from_numpy(array[..., None]) for array in (jacobian, diffusion, np.array(0.8)))
+    random = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(d, 40, generator=random, dtype=torch.float64) for _ in range(2))
+    together = linear_flow(*(x.to(dtype) for x in (j, a, q, duration, b)))
+    assert together.propagator.shape == together.covariance.shape == (d, d, 1)
+    each = linear_flow(j.expand(d, d, 40), a, q, duration.expand(40), b)
+    for name in ("propagator", "displacement", "covariance"):
+        value, exact = getattr(together, name), getattr(each, name)
+        assert value.dtype == dtype
+        assert float((value - exact).abs().max() / exact.abs().max()) < 50 * torch.finfo(dtype).eps

@@ -43,7 +43,8 @@ class LocalScore(ScoreModel):
         process: The process, whose own linearisation makes the frame.
         time_range: First and last time of training.
         window: Time :math:`w` over which the frame's covariance builds up, [time].
-        start: Time of the first state, [time]; the covariance has built up since then at most.
+        start: Time of the first state, [time]; the covariance has built up since then at most, unless the process has
+            many components and the same linearisation everywhere.
         center: Mean of the states, one for each component.
         scale: Standard deviation of the states.
         drift_scale: Root mean square of the drift.
@@ -92,8 +93,12 @@ class LocalScore(ScoreModel):
 
     def prepare(self, state: Tensor, time: Tensor) -> Prepared:
         """Return features of the points and their local frame; see ``ScoreModel.prepare``."""
-        # Since the start no more has built up; what moves the frame with time alone leaves the minimiser the score.
-        duration = (time - self.start).clamp(SHORTEST_WINDOW * self.window, self.window)
+        if self.linearization.same_everywhere:
+            # One factor then serves all points; one for each is too much in many components.
+            duration = time.new_full((1,), self.window)
+        else:
+            # Since the start no more has built up; what moves the frame with time alone leaves the minimiser the score.
+            duration = (time - self.start).clamp(SHORTEST_WINDOW * self.window, self.window)
         flow = self.linearization.flow(state, time, duration)
         drift = self.process.drift(state, time) / self.drift_scale
         moved = (flow.displacement / flow.covariance.diagonal().T.sqrt()).T
