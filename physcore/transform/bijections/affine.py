@@ -55,6 +55,7 @@ class Affine(Bijection):
         object.__setattr__(self, "dimension", len(rows))
         object.__setattr__(self, "_matrix", matrix)
         object.__setattr__(self, "_inverse", torch.linalg.inv(matrix))
+        object.__setattr__(self, "_logarithm", torch.linalg.slogdet(matrix).logabsdet)
         object.__setattr__(self, "_shift", torch.tensor(shift, dtype=torch.float64))
 
     def forward(self, state: Tensor) -> Tensor:
@@ -70,8 +71,7 @@ class Affine(Bijection):
     def log_determinant(self, state: Tensor) -> Tensor:
         r"""Return the constant :math:`\log |\det A|`, shape ``(...)``; see ``Bijection.log_determinant``."""
         self.check_domain(state)
-        logarithm: Tensor = torch.linalg.slogdet(self._held("_matrix", state)).logabsdet
-        return logarithm.expand(state.shape[:-1])
+        return self._held("_logarithm", state).expand(state.shape[:-1])
 
     def log_determinant_gradient(self, state: Tensor) -> Tensor:
         """Return zero, shape of ``state``; see ``Bijection.log_determinant_gradient``."""
@@ -96,6 +96,10 @@ class Affine(Bijection):
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
         r"""Return :math:`A^{-T} s`, shape of ``state``; see ``Bijection.push_score``."""
         return self.inverse_pull(state, score)
+
+    def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
+        r"""Return :math:`A^T s`, shape of ``state``; see ``Bijection.pull_score``."""
+        return self.pull(state, score)
 
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return zero, shape of ``state``; see ``Bijection.hessian_contraction``."""

@@ -9,7 +9,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from physcore.inverse_sinh import inverse_sinh
 from physcore.transform.bijections.elementwise import Elementwise
+from physcore.transform.region import unreadable
 from physcore.transform.validation import check_scale
 
 __all__ = ["Arcsinh"]
@@ -34,7 +36,7 @@ class Arcsinh(Elementwise):
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \operatorname{arsinh}(x / k)`; see ``Bijection.forward``."""
         self.check_domain(state)
-        return self.scale * torch.asinh(state / self.scale)
+        return self.scale * _arsinh(state / self.scale)
 
     def inverse(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \sinh(y / k)`; see ``Bijection.inverse``."""
@@ -49,6 +51,15 @@ class Arcsinh(Elementwise):
         r"""Return :math:`-x / (k^2 + x^2)`; see ``Elementwise.log_slope_derivative``."""
         return -state / (self.scale**2 + state.square())
 
+    def slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`(1 + x^2 / k^2)^{-1/2}`; see ``Elementwise.slope``."""
+        return torch.rsqrt(1 + (state / self.scale).square())
+
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`(1 + x^2 / k^2)^{1/2}`; see ``Elementwise.inverse_slope``."""
         return torch.sqrt(1 + (state / self.scale).square())
+
+
+def _arsinh(values: Tensor) -> Tensor:
+    # Where operations are traced or transformed, the one operation is to be seen.
+    return torch.asinh(values) if unreadable() else inverse_sinh(values)

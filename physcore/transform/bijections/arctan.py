@@ -57,6 +57,10 @@ class Arctan(Elementwise):
         r"""Return :math:`-2 x / (k^2 + x^2)`; see ``Elementwise.log_slope_derivative``."""
         return -2 * state / (self.scale**2 + state.square())
 
+    def slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`(1 + x^2 / k^2)^{-1}`; see ``Elementwise.slope``."""
+        return 1 / (1 + (state / self.scale).square())
+
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`1 + x^2 / k^2`; see ``Elementwise.inverse_slope``."""
         return 1 + (state / self.scale).square()

@@ -153,6 +153,37 @@ class Bijection(abc.ABC):
         """
         return self.inverse_pull(state, score - self.log_determinant_gradient(state))
 
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`\phi(x)` and the score there, which share what they are computed from.
+
+        Arguments:
+            state: Points :math:`x`, shape ``(..., component)``.
+            score: Score :math:`s` there, shape of ``state``, units 1 / [x].
+
+        Returns:
+            Points and score after the map, each of the shape of ``state``.
+
+        Raises:
+            ValueError: If a point lies outside the domain.
+        """
+        return self.forward(state), self.push_score(state, score)
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`\phi^{-1}(y)` and the score before the map, which share what they are computed from.
+
+        Arguments:
+            image: Points :math:`y`, shape ``(..., component)``.
+            score: Score there, shape of ``image``, units 1 / [y].
+
+        Returns:
+            Points and score before the map, each of the shape of ``image``.
+
+        Raises:
+            ValueError: If a point lies outside the image.
+        """
+        origin = self.inverse(image)
+        return origin, self.pull_score(origin, score)
+
     def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
         r"""Return the score before the map, :math:`s = J^T \nabla_y \log q + \nabla_x \log |\det J|`.
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from physcore.transform.bijections.elementwise import Elementwise
+from physcore.transform.bijections.elementwise import Elementwise, Jet
 from physcore.transform.region import Region
 from physcore.transform.validation import check_scale
 
@@ -64,4 +64,15 @@ class Tanh(Elementwise):
 
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`\cosh^2(x / k)`; see ``Elementwise.inverse_slope``."""
-        return torch.cosh(state / self.scale).square()
+        decay = torch.exp((-2 / self.scale) * state.abs())
+        return 0.25 * (1 + decay).square() / decay
+
+    def jet(self, state: Tensor) -> Jet:
+        """Return the value and the derivatives that follow from it; see ``Elementwise.jet``."""
+        value = self.forward(state)
+        return Jet(value, self.inverse_slope(state), (-2 / self.scale**2) * value)
+
+    def inverse_jet(self, image: Tensor) -> Jet:
+        r"""Return the origin, with the slope :math:`1 - y^2 / k^2`; see ``Elementwise.inverse_jet``."""
+        scaled = image / self.scale
+        return Jet(self.inverse(image), (1 - scaled) * (1 + scaled), (-2 / self.scale) * scaled)

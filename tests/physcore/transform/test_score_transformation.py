@@ -86,6 +86,25 @@ def test_the_other_direction_undoes_it(random_case: RandomCase, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_points_and_scores_carried_together_are_those_carried_apart(random_case: RandomCase, kind: str) -> None:
+    @properties
+    @given(seeds)
+    def check(seed: int) -> None:
+        bijection, state = random_case(kind, seed)
+        score = random_law(state.shape[-1], seed).score(state)
+        image, carried = bijection.carry_score(state, score)
+        close(image, bijection.forward(state))
+        close(carried, Bijection.push_score(bijection, state, score))
+        for way in (bijection.return_score, Inverted(bijection=bijection).carry_score):
+            origin, back = way(image, carried)
+            close(origin, state)
+            close(back, score)
+        close(Inverted(bijection=bijection).return_score(state, score)[1], carried)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_sliced_form_is_the_product_with_the_direction(random_case: RandomCase, kind: str) -> None:
     @properties
     @given(seeds)
