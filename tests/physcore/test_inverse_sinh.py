@@ -1,5 +1,7 @@
 """The inverse hyperbolic sine to rounding, from the smallest numbers to the largest."""
 
+import math
+
 import pytest
 import torch
 
@@ -8,9 +10,9 @@ from physcore.inverse_sinh import inverse_sinh
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_it_is_right_to_rounding_at_all_sizes(dtype: torch.dtype) -> None:
-    largest = 0.5 * torch.finfo(dtype).max
-    tiny = torch.finfo(dtype).tiny
-    sizes = torch.logspace(torch.tensor(tiny).log10().item() + 1, torch.tensor(largest).log10().item() - 0.01, 4001)
+    known = torch.finfo(dtype)
+    smallest, largest = math.log10(known.tiny), math.log10(0.5 * known.max)
+    sizes = torch.logspace(smallest + 1, largest - 0.01, 4001, dtype=torch.float64)
     values = torch.cat([sizes.to(dtype), -sizes.to(dtype), torch.zeros(1, dtype=dtype)])
     exact = torch.asinh(values.double())
     error = (inverse_sinh(values).double() - exact).abs()
