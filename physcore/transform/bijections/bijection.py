@@ -9,11 +9,12 @@ Products with :math:`J`, its transpose and their inverses stand in place of the 
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from physcore.registry import name_of
 from physcore.transform import derivatives
 from physcore.transform.region import REALS, Region
 
@@ -32,6 +33,8 @@ class Bijection(abc.ABC):
 
     dimension: int | None = None
 
+    group: ClassVar[str] = "physcore.bijections"
+
     @property
     def domain(self) -> Region:
         """Where the map is defined: everywhere unless a map says otherwise."""
@@ -49,9 +52,10 @@ class Bijection(abc.ABC):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The name of the map and its fields, as plain values."""
+        """The name of the map and its fields, as plain values; a registered map is built from them."""
         names: list[str] = [field.name for field in dataclasses.fields(self)] if dataclasses.is_dataclass(self) else []
-        return {"name": type(self).__name__, **{name: _plain(getattr(self, name)) for name in names}}
+        name = name_of(type(self)) or type(self).__name__
+        return {"name": name, **{name: _plain(getattr(self, name)) for name in names}}
 
     @abc.abstractmethod
     def forward(self, state: Tensor) -> Tensor:

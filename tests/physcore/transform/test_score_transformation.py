@@ -24,7 +24,20 @@ from physcore.transform import (
 Case = tuple[Bijection, Tensor]
 RandomCase = Callable[[str, int], Case]
 FORMS = ("log-determinant", "inverse", "divergence")
-KINDS = ("affine", "tanh", "arcsinh", "arctan", "power", "simplex", "polar", "shear", "chain", "chain-to-the-simplex")
+KINDS = (
+    "affine",
+    "tanh",
+    "arcsinh",
+    "arctan",
+    "power",
+    "simplex",
+    "polar",
+    "shear",
+    "chain",
+    "chain-to-the-simplex",
+    "selected",
+    "turning",
+)
 
 properties = settings(max_examples=12, deadline=None, database=None, derandomize=True)
 seeds = st.integers(0, 2**31)
