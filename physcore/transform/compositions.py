@@ -101,9 +101,8 @@ def closed(amounts: Tensor) -> Tensor:
         raise ValueError(f"`amounts` must be finite and not negative; got {float(amounts[place]):g} at index {place}.")
     total = amounts.sum(-1, keepdim=True)
     if bool((total == 0).any()):
-        raise ValueError(
-            f"`amounts` must not all be zero; they are at row {tuple((total == 0).nonzero()[0].tolist())}."
-        )
+        row = tuple((total == 0).nonzero()[0, :-1].tolist())
+        raise ValueError(f"`amounts` of a row must not all be zero; they are at index {row}.")
     return amounts / total
 
 
@@ -164,10 +163,10 @@ def read_compositions(
     path = Path(path)
     names, lines, rows = _amounts(path, parts, missing)
     amounts = torch.tensor(rows, dtype=torch.float64)
-    try:
-        shares = closed(amounts)
-    except ValueError as error:
-        raise DataFileError(f"{path}: {error} (the first row of data is 0)") from error
+    empty = [line for line, row in zip(lines, rows, strict=True) if not any(row)]
+    if empty:
+        raise DataFileError(f"{path}: all parts on line {empty[0]} are zero")
+    shares = closed(amounts)
     zero = shares == 0
     if bool(zero.any()):
         row, column = zero.nonzero()[0].tolist()
