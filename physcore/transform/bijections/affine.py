@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from physcore.transform.bijections.bijection import Bijection
+from physcore.transform.region import unreadable
 
 __all__ = ["Affine"]
 
@@ -53,6 +54,7 @@ class Affine(Bijection):
         object.__setattr__(self, "matrix", rows)
         object.__setattr__(self, "shift", shift)
         object.__setattr__(self, "dimension", len(rows))
+        object.__setattr__(self, "_casts", {})
         object.__setattr__(self, "_matrix", matrix)
         object.__setattr__(self, "_inverse", torch.linalg.inv(matrix))
         object.__setattr__(self, "_logarithm", torch.linalg.slogdet(matrix).logabsdet)
@@ -107,7 +109,15 @@ class Affine(Bijection):
 
     def _held(self, name: str, like: Tensor) -> Tensor:
         held: Tensor = getattr(self, name)
-        return held.to(dtype=like.dtype, device=like.device)
+        if (held.dtype, held.device) == (like.dtype, like.device):
+            return held
+        if unreadable() or torch.is_inference_mode_enabled():
+            return held.to(dtype=like.dtype, device=like.device)
+        casts: dict[object, Tensor] = self._casts  # type: ignore[attr-defined]
+        key = (name, like.dtype, like.device)
+        if key not in casts:
+            casts[key] = held.to(dtype=like.dtype, device=like.device)
+        return casts[key]
 
     def _product(self, name: str, vector: Tensor) -> Tensor:
         held = self._held(name, vector)

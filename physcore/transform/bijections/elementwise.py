@@ -14,7 +14,7 @@ from torch import Tensor
 
 from physcore.transform.bijections.bijection import Bijection
 
-__all__ = ["Elementwise", "Jet"]
+__all__ = ["Elementwise", "Jet", "in_units"]
 
 
 class Jet(NamedTuple):
@@ -110,3 +110,13 @@ class Elementwise(Bijection):
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         r"""Return :math:`\varphi''(x_i) \sum_r G_{ir}^2`, shape of ``state``; see ``Bijection.hessian_contraction``."""
         return self.slope(state) * self.log_slope_derivative(state) * noise.square().sum(-1)
+
+
+def in_units(state: Tensor, scale: float) -> Tensor:
+    """Return states divided by a scale, themselves if it is one: a pass over memory costs as much as a function.
+
+    Arguments:
+        state: States, any shape.
+        scale: The scale.
+    """
+    return state if scale == 1 else state / scale
