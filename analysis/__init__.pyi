@@ -1,3 +1,5 @@
+from .aitchison_summary import aitchison_summary as aitchison_summary
+from .aitchison_summary import centred_log_ratios as centred_log_ratios
 from .compare import compare as compare
 from .energy_distance import energy_distance as energy_distance
 from .entropy import entropy as entropy
@@ -5,6 +7,7 @@ from .entropy_production_rate import entropy_production_rate as entropy_producti
 from .fisher_information import fisher_information as fisher_information
 from .log_density_error import log_density_error as log_density_error
 from .path_residual import path_residual as path_residual
+from .permuted_energy_distance import permuted_energy_distance as permuted_energy_distance
 from .probability_current import mean_local_velocity as mean_local_velocity
 from .probability_current import probability_current as probability_current
 from .references import Equilibrium as Equilibrium

@@ -20,6 +20,7 @@ from physcore.plain_values import typed
 __all__ = ["build", "load", "name_of", "names", "plain"]
 
 GROUPS = (
+    "physcore.bijections",
     "physcore.commands",
     "physcore.kernels",
     "physcore.lags",
@@ -113,8 +114,10 @@ def plain(value: Any) -> Any:
     """Return a parameter as plain values: a part as the mapping it is built from, anything else as it is.
 
     Arguments:
-        value: Plain values, or a part whose class has a ``group``.
+        value: Plain values, or a part whose class has a ``group``, or a tuple of such.
     """
+    if isinstance(value, tuple) and any(isinstance(getattr(type(entry), "group", None), str) for entry in value):
+        return [plain(entry) for entry in value]
     if not isinstance(getattr(type(value), "group", None), str):
         return value
     fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
@@ -124,17 +127,22 @@ def plain(value: Any) -> Any:
 
 def _given(key: str, value: Any, hint: Any) -> Any:
     """Return a parameter as its hint has it; where this may be a part, built from its mapping or its name."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple and isinstance(getattr(inner[0], "group", None), str):
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"`{key}` must be a list of mappings, each with a `name`; got {value!r}.")
+        return tuple(_given(f"{key}[{place}]", entry, inner[0]) for place, entry in enumerate(value))
     parts = [part for part in typing.get_args(hint) or (hint,) if isinstance(getattr(part, "group", None), str)]
     if not parts or (len(parts) < len(typing.get_args(hint)) and not isinstance(value, str | dict)):
         return typed(key, value, hint)
     part = parts[0]
     if isinstance(value, part):
         return value
-    inner = {"name": value} if isinstance(value, str) else value
-    if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+    named = {"name": value} if isinstance(value, str) else value
+    if not isinstance(named, dict) or not isinstance(named.get("name"), str):
         known = ", ".join(names(part.group))
         raise ValueError(f"`{key}` must be a mapping with a `name`, one of {known}; got {value!r}.")
-    built = build(part.group, inner["name"], {name: entry for name, entry in inner.items() if name != "name"})
+    built = build(part.group, named["name"], {name: entry for name, entry in named.items() if name != "name"})
     if not isinstance(built, part):
         raise ValueError(f"`{key}` must be a {part.__name__}; got {built!r}.")
     return built

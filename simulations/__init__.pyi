@@ -37,6 +37,7 @@ from .processes import MexicanHat as MexicanHat
 from .processes import MixturePrior as MixturePrior
 from .processes import MovingTrap as MovingTrap
 from .processes import MuellerBrown as MuellerBrown
+from .processes import NoisedSamples as NoisedSamples
 from .processes import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .processes import Overdamped as Overdamped
 from .processes import OverdampedLangevin as OverdampedLangevin

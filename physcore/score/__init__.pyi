@@ -38,6 +38,8 @@ from .parametrizations import GaussianResidual as GaussianResidual
 from .parametrizations import GaussianResidualScore as GaussianResidualScore
 from .parametrizations import Local as Local
 from .parametrizations import LocalScore as LocalScore
+from .parametrizations import Mapped as Mapped
+from .parametrizations import MappedScore as MappedScore
 from .parametrizations import NoisePrediction as NoisePrediction
 from .parametrizations import NoisePredictionScore as NoisePredictionScore
 from .parametrizations import Parametrization as Parametrization

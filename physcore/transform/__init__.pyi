@@ -9,8 +9,13 @@ from .bijections import FlowLayer as FlowLayer
 from .bijections import Inverted as Inverted
 from .bijections import Polar as Polar
 from .bijections import Power as Power
+from .bijections import Selected as Selected
 from .bijections import Tanh as Tanh
 from .bijections import flow_bijection as flow_bijection
+from .compositions import Compositions as Compositions
+from .compositions import closed as closed
+from .compositions import read_compositions as read_compositions
+from .compositions import replace_zeros as replace_zeros
 from .region import Region as Region
 from .reverse_sampling import ReverseSamples as ReverseSamples
 from .reverse_sampling import sample_reverse as sample_reverse

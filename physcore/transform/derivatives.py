@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["curvature", "gradient", "pull", "push"]
+__all__ = ["curvature", "followed", "gradient", "pull", "push"]
 
 Function = Callable[[Tensor], Tensor]
 
@@ -103,6 +103,17 @@ def curvature(function: Function, point: Tensor, vector: Tensor, *, follow: bool
         (slope,) = _gradients((transposed * vector).sum(), (watched,), True)
         (product,) = _gradients((slope * vector).sum(), (covector,), further)
     return product
+
+
+def followed(*tensors: Tensor, follow: bool = False) -> bool:
+    """Return whether what is computed from tensors may be differentiated afterwards.
+
+    Arguments:
+        tensors: The tensors.
+        follow: Whether the result depends on something else that asks for gradients.
+    """
+    asked = follow or any(tensor.requires_grad for tensor in tensors)
+    return _inside_transform() or (torch.is_grad_enabled() and asked)
 
 
 def _transposed(function: Function, watched: Tensor) -> tuple[Tensor, Tensor]:

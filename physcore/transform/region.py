@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["REALS", "Region", "finite"]
+__all__ = ["REALS", "Region", "finite", "unreadable"]
 
 MOST_SHOWN = 8
 
@@ -35,7 +35,7 @@ class Region:
         Raises:
             ValueError: If a state lies outside; the first one is shown, and how many there are.
         """
-        if _unreadable() or (self is REALS and finite(state)):
+        if unreadable() or (self is REALS and finite(state)):
             return
         inside = self.contains(state.detach())
         if bool(inside.all()):
@@ -67,6 +67,6 @@ def finite(state: Tensor) -> bool:
     return math.isfinite(float(state.sum())) or bool(state.isfinite().all())
 
 
-def _unreadable() -> bool:
+def unreadable() -> bool:
     """Return whether values cannot be looked at: inside a transform of functions, or while operations are traced."""
     return torch._C._functorch.peek_interpreter_stack() is not None or torch._C._len_torch_dispatch_stack() > 0

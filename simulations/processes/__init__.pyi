@@ -15,6 +15,7 @@ from .mexican_hat import MexicanHat as MexicanHat
 from .mixture_prior import MixturePrior as MixturePrior
 from .moving_trap import MovingTrap as MovingTrap
 from .mueller_brown import MuellerBrown as MuellerBrown
+from .noised_samples import NoisedSamples as NoisedSamples
 from .ornstein_uhlenbeck import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .overdamped import Overdamped as Overdamped
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin

@@ -3,6 +3,7 @@
 from physcore.score.parametrizations.direct import Direct, DirectScore
 from physcore.score.parametrizations.gaussian_residual import GaussianResidual, GaussianResidualScore
 from physcore.score.parametrizations.local import Local, LocalScore
+from physcore.score.parametrizations.mapped import Mapped, MappedScore
 from physcore.score.parametrizations.noise_prediction import NoisePrediction, NoisePredictionScore
 from physcore.score.parametrizations.parametrization import Parametrization
 from physcore.score.parametrizations.prior_residual import PriorResidual, PriorResidualScore
@@ -14,6 +15,8 @@ __all__ = [
     "GaussianResidualScore",
     "Local",
     "LocalScore",
+    "Mapped",
+    "MappedScore",
     "NoisePrediction",
     "NoisePredictionScore",
     "Parametrization",

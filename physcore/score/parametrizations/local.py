@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physcore.inverse_sinh import inverse_sinh
 from physcore.process import Process
 from physcore.registry import plain
 from physcore.score.components import Selection
@@ -33,7 +34,6 @@ __all__ = ["Local", "LocalScore"]
 
 LAGS_IN_WINDOW = 3.0
 SHORTEST_WINDOW = 0.1
-LARGEST_SQUARED = 1e18  # that float32 can hold
 
 
 class LocalScore(ScoreModel):
@@ -102,7 +102,7 @@ class LocalScore(ScoreModel):
         flow = self.linearization.flow(state, time, duration)
         drift = self.process.drift(state, time) / self.drift_scale
         moved = (flow.displacement / flow.covariance.diagonal().T.sqrt()).T
-        shown = ((state - self.center) / self.scale, _inverse_sinh(drift), _inverse_sinh(moved))
+        shown = ((state - self.center) / self.scale, inverse_sinh(drift), inverse_sinh(moved))
         features = torch.stack(shown).permute(1, 2, 0).contiguous()  # sooner than to stack along the last axis
         frame = TriangularFrame.of(ordered_factor(flow.covariance, self.learned), self.learned)
         return Prepared(features, self.clock(time), frame)
@@ -151,12 +151,3 @@ class Local(Parametrization):
             network=self.network,
             components=self.components,
         )
-
-
-def _inverse_sinh(values: Tensor) -> Tensor:
-    """Return asinh, ten times sooner than torch, which has no vector form of it on a CPU; to a few last places."""
-    if values.is_cuda or values.requires_grad:  # an absolute value has no derivative at zero
-        return torch.asinh(values)
-    size = values.abs()
-    bounded = size.clamp(max=LARGEST_SQUARED)
-    return torch.copysign(torch.log1p(size + size * (bounded / (1 + (1 + bounded * bounded).sqrt()))), values)

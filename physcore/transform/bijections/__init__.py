@@ -11,6 +11,7 @@ from physcore.transform.bijections.flow import FlowLayer, flow_bijection
 from physcore.transform.bijections.inverted import Inverted
 from physcore.transform.bijections.polar import Polar
 from physcore.transform.bijections.power import Power
+from physcore.transform.bijections.selected import Selected
 from physcore.transform.bijections.tanh import Tanh
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Inverted",
     "Polar",
     "Power",
+    "Selected",
     "Tanh",
     "flow_bijection",
 ]

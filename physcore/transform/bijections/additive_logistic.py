@@ -110,8 +110,20 @@ class AdditiveLogistic(Bijection):
 
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
         r"""Return :math:`(s_i - 1) / y_i + (1 + \sum_j s_j) / y_d`; see ``Bijection.push_score``."""
+        return self.carry_score(state, score)[1]
+
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score after the map; see ``Bijection.carry_score``."""
+        self.check_domain(state)
         total = _log_total(state)
-        return (score - 1) * torch.exp(total - state) + (1 + score.sum(-1, keepdim=True)) * torch.exp(total)
+        apart = total - state
+        carried = (score - 1) * torch.exp(apart) + (1 + score.sum(-1, keepdim=True)) * torch.exp(total)
+        return torch.exp(-apart), carried
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return points and score before the map, :math:`J s_y + 1 - d\,y`; see ``Bijection.return_score``."""
+        along = (image * score).sum(-1, keepdim=True)
+        return self.inverse(image), 1 + image * (score - along - (image.shape[-1] + 1))
 
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from physcore.transform.bijections.bijection import Bijection
+from physcore.transform.region import unreadable
 
 __all__ = ["Affine"]
 
@@ -53,8 +54,10 @@ class Affine(Bijection):
         object.__setattr__(self, "matrix", rows)
         object.__setattr__(self, "shift", shift)
         object.__setattr__(self, "dimension", len(rows))
+        object.__setattr__(self, "_casts", {})
         object.__setattr__(self, "_matrix", matrix)
         object.__setattr__(self, "_inverse", torch.linalg.inv(matrix))
+        object.__setattr__(self, "_logarithm", torch.linalg.slogdet(matrix).logabsdet)
         object.__setattr__(self, "_shift", torch.tensor(shift, dtype=torch.float64))
 
     def forward(self, state: Tensor) -> Tensor:
@@ -70,8 +73,7 @@ class Affine(Bijection):
     def log_determinant(self, state: Tensor) -> Tensor:
         r"""Return the constant :math:`\log |\det A|`, shape ``(...)``; see ``Bijection.log_determinant``."""
         self.check_domain(state)
-        logarithm: Tensor = torch.linalg.slogdet(self._held("_matrix", state)).logabsdet
-        return logarithm.expand(state.shape[:-1])
+        return self._held("_logarithm", state).expand(state.shape[:-1])
 
     def log_determinant_gradient(self, state: Tensor) -> Tensor:
         """Return zero, shape of ``state``; see ``Bijection.log_determinant_gradient``."""
@@ -97,13 +99,25 @@ class Affine(Bijection):
         r"""Return :math:`A^{-T} s`, shape of ``state``; see ``Bijection.push_score``."""
         return self.inverse_pull(state, score)
 
+    def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
+        r"""Return :math:`A^T s`, shape of ``state``; see ``Bijection.pull_score``."""
+        return self.pull(state, score)
+
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return zero, shape of ``state``; see ``Bijection.hessian_contraction``."""
         return torch.zeros_like(state)
 
     def _held(self, name: str, like: Tensor) -> Tensor:
         held: Tensor = getattr(self, name)
-        return held.to(dtype=like.dtype, device=like.device)
+        if (held.dtype, held.device) == (like.dtype, like.device):
+            return held
+        if unreadable() or torch.is_inference_mode_enabled():
+            return held.to(dtype=like.dtype, device=like.device)
+        casts: dict[object, Tensor] = self._casts  # type: ignore[attr-defined]
+        key = (name, like.dtype, like.device)
+        if key not in casts:
+            casts[key] = held.to(dtype=like.dtype, device=like.device)
+        return casts[key]
 
     def _product(self, name: str, vector: Tensor) -> Tensor:
         held = self._held(name, vector)

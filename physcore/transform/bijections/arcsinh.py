@@ -9,7 +9,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from physcore.transform.bijections.elementwise import Elementwise
+from physcore.inverse_sinh import inverse_sinh
+from physcore.transform.bijections.elementwise import Elementwise, in_units
+from physcore.transform.region import unreadable
 from physcore.transform.validation import check_scale
 
 __all__ = ["Arcsinh"]
@@ -34,21 +36,30 @@ class Arcsinh(Elementwise):
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \operatorname{arsinh}(x / k)`; see ``Bijection.forward``."""
         self.check_domain(state)
-        return self.scale * torch.asinh(state / self.scale)
+        return self.scale * _arsinh(in_units(state, self.scale))
 
     def inverse(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \sinh(y / k)`; see ``Bijection.inverse``."""
         self.check_image(state)
-        return self.scale * torch.sinh(state / self.scale)
+        return self.scale * torch.sinh(in_units(state, self.scale))
 
     def log_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`-\log(1 + x^2 / k^2) / 2`; see ``Elementwise.log_slope``."""
-        return -0.5 * torch.log1p((state / self.scale).square())
+        return -0.5 * torch.log1p(in_units(state, self.scale).square())
 
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`-x / (k^2 + x^2)`; see ``Elementwise.log_slope_derivative``."""
         return -state / (self.scale**2 + state.square())
 
+    def slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`(1 + x^2 / k^2)^{-1/2}`; see ``Elementwise.slope``."""
+        return torch.rsqrt(1 + in_units(state, self.scale).square())
+
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`(1 + x^2 / k^2)^{1/2}`; see ``Elementwise.inverse_slope``."""
-        return torch.sqrt(1 + (state / self.scale).square())
+        return torch.sqrt(1 + in_units(state, self.scale).square())
+
+
+def _arsinh(values: Tensor) -> Tensor:
+    # Where operations are traced or transformed, the one operation is to be seen.
+    return torch.asinh(values) if unreadable() else inverse_sinh(values)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from physcore.transform.bijections.elementwise import Elementwise
+from physcore.transform.bijections.elementwise import Elementwise, in_units
 from physcore.transform.region import Region
 from physcore.transform.validation import check_scale
 
@@ -42,21 +42,25 @@ class Arctan(Elementwise):
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \arctan(x / k)`; see ``Bijection.forward``."""
         self.check_domain(state)
-        return self.scale * torch.atan(state / self.scale)
+        return self.scale * torch.atan(in_units(state, self.scale))
 
     def inverse(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \tan(y / k)`; see ``Bijection.inverse``."""
         self.check_image(state)
-        return self.scale * torch.tan(state / self.scale)
+        return self.scale * torch.tan(in_units(state, self.scale))
 
     def log_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`-\log(1 + x^2 / k^2)`; see ``Elementwise.log_slope``."""
-        return -torch.log1p((state / self.scale).square())
+        return -torch.log1p(in_units(state, self.scale).square())
 
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`-2 x / (k^2 + x^2)`; see ``Elementwise.log_slope_derivative``."""
         return -2 * state / (self.scale**2 + state.square())
 
+    def slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`(1 + x^2 / k^2)^{-1}`; see ``Elementwise.slope``."""
+        return 1 / (1 + in_units(state, self.scale).square())
+
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`1 + x^2 / k^2`; see ``Elementwise.inverse_slope``."""
-        return 1 + (state / self.scale).square()
+        return 1 + in_units(state, self.scale).square()

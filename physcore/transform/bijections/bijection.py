@@ -9,11 +9,12 @@ Products with :math:`J`, its transpose and their inverses stand in place of the 
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from physcore.registry import name_of
 from physcore.transform import derivatives
 from physcore.transform.region import REALS, Region
 
@@ -32,6 +33,8 @@ class Bijection(abc.ABC):
 
     dimension: int | None = None
 
+    group: ClassVar[str] = "physcore.bijections"
+
     @property
     def domain(self) -> Region:
         """Where the map is defined: everywhere unless a map says otherwise."""
@@ -49,9 +52,10 @@ class Bijection(abc.ABC):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The name of the map and its fields, as plain values."""
+        """The name of the map and its fields, as plain values; a registered map is built from them."""
         names: list[str] = [field.name for field in dataclasses.fields(self)] if dataclasses.is_dataclass(self) else []
-        return {"name": type(self).__name__, **{name: _plain(getattr(self, name)) for name in names}}
+        name = name_of(type(self)) or type(self).__name__
+        return {"name": name, **{name: _plain(getattr(self, name)) for name in names}}
 
     @abc.abstractmethod
     def forward(self, state: Tensor) -> Tensor:
@@ -152,6 +156,37 @@ class Bijection(abc.ABC):
             Score at :math:`\phi(x)`, shape of ``state``, units 1 / [y].
         """
         return self.inverse_pull(state, score - self.log_determinant_gradient(state))
+
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`\phi(x)` and the score there, which share what they are computed from.
+
+        Arguments:
+            state: Points :math:`x`, shape ``(..., component)``.
+            score: Score :math:`s` there, shape of ``state``, units 1 / [x].
+
+        Returns:
+            Points and score after the map, each of the shape of ``state``.
+
+        Raises:
+            ValueError: If a point lies outside the domain.
+        """
+        return self.forward(state), self.push_score(state, score)
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`\phi^{-1}(y)` and the score before the map, which share what they are computed from.
+
+        Arguments:
+            image: Points :math:`y`, shape ``(..., component)``.
+            score: Score there, shape of ``image``, units 1 / [y].
+
+        Returns:
+            Points and score before the map, each of the shape of ``image``.
+
+        Raises:
+            ValueError: If a point lies outside the image.
+        """
+        origin = self.inverse(image)
+        return origin, self.pull_score(origin, score)
 
     def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
         r"""Return the score before the map, :math:`s = J^T \nabla_y \log q + \nabla_x \log |\det J|`.

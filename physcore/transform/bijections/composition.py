@@ -111,9 +111,21 @@ class Composition(Bijection):
 
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
         """Return the score carried through one map after the other; see ``Bijection.push_score``."""
-        for layer, point in self._places(state):
-            score = layer.push_score(point, score)
-        return score
+        for layer in self.bijections[:-1]:
+            state, score = layer.carry_score(state, score)
+        return self.bijections[-1].push_score(state, score) if self.bijections else score
+
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score after the last map; see ``Bijection.carry_score``."""
+        for layer in self.bijections:
+            state, score = layer.carry_score(state, score)
+        return state, score
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score before the first map; see ``Bijection.return_score``."""
+        for layer in reversed(self.bijections):
+            image, score = layer.return_score(image, score)
+        return image, score
 
     def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
         """Return the score carried back through one map after the other; see ``Bijection.pull_score``."""

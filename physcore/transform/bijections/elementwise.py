@@ -7,13 +7,28 @@ The slope is stated by its logarithm, which neither overflows nor vanishes far o
 """
 
 import abc
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from physcore.transform.bijections.bijection import Bijection
 
-__all__ = ["Elementwise"]
+__all__ = ["Elementwise", "Jet", "in_units"]
+
+
+class Jet(NamedTuple):
+    r"""What carries a score through a function of one variable, or back.
+
+    Arguments:
+        value: Where the points go.
+        slope: The factor of the score: :math:`1 / \varphi'` on the way, :math:`\varphi'` on the way back.
+        bend: :math:`\varphi'' / \varphi'`.
+    """
+
+    value: Tensor
+    slope: Tensor
+    bend: Tensor
 
 
 class Elementwise(Bijection):
@@ -27,9 +42,30 @@ class Elementwise(Bijection):
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`\varphi''(x) / \varphi'(x)`, shape of ``state``."""
 
+    def slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`\varphi'(x)`, shape of ``state``."""
+        return self.sign * torch.exp(self.log_slope(state))
+
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`1 / \varphi'(x)`, the slope of the inverse, shape of ``state``."""
         return self.sign * torch.exp(-self.log_slope(state))
+
+    def jet(self, state: Tensor) -> Jet:
+        """Return the value, the inverse slope and the derivative of the slope's logarithm at points of the domain.
+
+        Arguments:
+            state: Points :math:`x`, shape ``(..., component)``.
+        """
+        return Jet(self.forward(state), self.inverse_slope(state), self.log_slope_derivative(state))
+
+    def inverse_jet(self, image: Tensor) -> Jet:
+        """Return the origin of points of the image, with the slope and its logarithm's derivative there.
+
+        Arguments:
+            image: Points :math:`y`, shape ``(..., component)``.
+        """
+        origin = self.inverse(image)
+        return Jet(origin, self.slope(origin), self.log_slope_derivative(origin))
 
     @property
     def sign(self) -> float:
@@ -47,11 +83,11 @@ class Elementwise(Bijection):
 
     def push(self, state: Tensor, vector: Tensor) -> Tensor:
         r"""Return :math:`\varphi' u`; see ``Bijection.push``."""
-        return self._slope(state) * vector
+        return self.slope(state) * vector
 
     def pull(self, state: Tensor, covector: Tensor) -> Tensor:
         r"""Return :math:`\varphi' w`; see ``Bijection.pull``."""
-        return self._slope(state) * covector
+        return self.slope(state) * covector
 
     def inverse_push(self, state: Tensor, vector: Tensor) -> Tensor:
         r"""Return :math:`v / \varphi'`; see ``Bijection.inverse_push``."""
@@ -61,9 +97,26 @@ class Elementwise(Bijection):
         r"""Return :math:`w / \varphi'`; see ``Bijection.inverse_pull``."""
         return self.inverse_push(state, covector)
 
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score after the map, from one jet; see ``Bijection.carry_score``."""
+        found = self.jet(state)
+        return found.value, (score - found.bend) * found.slope
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score before the map, from one jet; see ``Bijection.return_score``."""
+        found = self.inverse_jet(image)
+        return found.value, score * found.slope + found.bend
+
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         r"""Return :math:`\varphi''(x_i) \sum_r G_{ir}^2`, shape of ``state``; see ``Bijection.hessian_contraction``."""
-        return self._slope(state) * self.log_slope_derivative(state) * noise.square().sum(-1)
+        return self.slope(state) * self.log_slope_derivative(state) * noise.square().sum(-1)
 
-    def _slope(self, state: Tensor) -> Tensor:
-        return self.sign * torch.exp(self.log_slope(state))
+
+def in_units(state: Tensor, scale: float) -> Tensor:
+    """Return states divided by a scale, themselves if it is one: a pass over memory costs as much as a function.
+
+    Arguments:
+        state: States, any shape.
+        scale: The scale.
+    """
+    return state if scale == 1 else state / scale

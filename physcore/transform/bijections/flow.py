@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from physcore.transform import derivatives
 from physcore.transform.bijections.bijection import Bijection
 from physcore.transform.bijections.composition import Composition
+from physcore.transform.bijections.triangular import Triangular, triangular
 
 __all__ = ["FlowLayer", "flow_bijection"]
 
@@ -93,12 +94,34 @@ class FlowLayer(Bijection):
         return -self.inverse_pull(state, self.log_determinant_gradient(state))
 
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
-        """Return the score after the map, with one pass back through its inverse; see ``Bijection.push_score``."""
-        return self._joint_gradient(self.transform.inv, self.forward(state), score)
+        """Return the score after the map; see ``carry_score``."""
+        return self.carry_score(state, score)[1]
+
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score after the map, with one pass back through its inverse; see ``Bijection``."""
+        way = self._triangular(state, score)
+        if way is not None:
+            self.check_domain(state)
+            return way.carry(state, score)
+        image = self.forward(state)
+        return image, self._joint_gradient(self.transform.inv, image, score)
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score before the map, with one pass back through it; see ``Bijection.return_score``."""
+        way = self._triangular(image, score)
+        if way is not None:
+            self.check_image(image)
+            return way.carry_back(image, score)
+        origin = self.inverse(image)
+        return origin, self.pull_score(origin, score)
 
     def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
         """Return the score before the map, with one pass back through it; see ``Bijection.pull_score``."""
         return self._joint_gradient(self.transform, state, score)
+
+    def _triangular(self, state: Tensor, score: Tensor) -> Triangular | None:
+        """Return the quicker way of a triangular Jacobian, where results need not be differentiable themselves."""
+        return None if derivatives.followed(state, score, follow=self.trainable) else triangular(self.transform)
 
     def _joint_gradient(self, transform: Any, state: Tensor, score: Tensor) -> Tensor:
         """Return the product of a score with the transposed Jacobian plus the gradient of the log-determinant."""

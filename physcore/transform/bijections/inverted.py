@@ -79,10 +79,15 @@ class Inverted(Bijection):
 
     def push_score(self, state: Tensor, score: Tensor) -> Tensor:
         """Return the score before the map, layer by layer, the last first; see ``Bijection.push_score``."""
-        for layer in reversed(self.bijection.layers):
-            state = layer.inverse(state)
-            score = layer.pull_score(state, score)
-        return score
+        return self.bijection.return_score(state, score)[1]
+
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score before the map; see ``Bijection.carry_score``."""
+        return self.bijection.return_score(state, score)
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and score after the map; see ``Bijection.return_score``."""
+        return self.bijection.carry_score(image, score)
 
     def pull_score(self, state: Tensor, score: Tensor) -> Tensor:
         """Return the score after the map, shape of ``state``; see ``Bijection.pull_score``."""

@@ -88,6 +88,24 @@ class Polar(Bijection):
         radius, along, across = _parts(state, covector)
         return torch.stack([along, radius * across], -1)
 
+    def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return points and score after the map, :math:`(n \cdot s + 1 / r, r\,t \cdot s)`; see ``Bijection``."""
+        radius, along, across = _parts(state, score)
+        return self.forward(state), torch.stack([along + 1 / radius, radius * across], -1)
+
+    def push_score(self, state: Tensor, score: Tensor) -> Tensor:
+        r"""Return :math:`(n \cdot s + 1 / r, r\,t \cdot s)`; see ``Bijection.push_score``."""
+        radius, along, across = _parts(state, score)
+        return torch.stack([along + 1 / radius, radius * across], -1)
+
+    def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return points and score before the map, :math:`n (s_r - 1 / r) + t s_\theta / r`; see ``Bijection``."""
+        self.check_image(image)
+        radius, angle = image.unbind(-1)
+        normal = torch.stack([torch.cos(angle), torch.sin(angle)], -1)
+        inward = 1 / radius
+        return radius.unsqueeze(-1) * normal, _joined(normal, score[..., 0] - inward, score[..., 1] * inward)
+
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         """Return its Ito correction, doubled, shape of ``state``; see ``Bijection.hessian_contraction``."""
         radius, along, across = _parts(state.unsqueeze(-2), noise.mT)

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from physcore.transform.bijections.elementwise import Elementwise
+from physcore.transform.bijections.elementwise import Elementwise, Jet
 from physcore.transform.region import Region
 
 __all__ = ["Power"]
@@ -70,3 +70,17 @@ class Power(Elementwise):
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`x^{1 - a} / a`; see ``Elementwise.inverse_slope``."""
         return torch.pow(state, 1 - self.exponent) / self.exponent
+
+    def jet(self, state: Tensor) -> Jet:
+        r"""Return the value and the derivatives that follow from it; see ``Elementwise.jet``."""
+        value = self.forward(state)
+        return Jet(value, state / (self.exponent * value), (self.exponent - 1) / state)
+
+    def inverse_jet(self, image: Tensor) -> Jet:
+        r"""Return the origin, with the slope :math:`a\,y / x`; see ``Elementwise.inverse_jet``."""
+        origin = self.inverse(image)
+        return Jet(origin, self.exponent * image / origin, (self.exponent - 1) / origin)
+
+    def slope(self, state: Tensor) -> Tensor:
+        r"""Return :math:`a\,x^{a - 1}`; see ``Elementwise.slope``."""
+        return self.exponent * torch.pow(state, self.exponent - 1)

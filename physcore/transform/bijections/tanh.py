@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from physcore.transform.bijections.elementwise import Elementwise
+from physcore.transform.bijections.elementwise import Elementwise, Jet, in_units
 from physcore.transform.region import Region
 from physcore.transform.validation import check_scale
 
@@ -45,12 +45,12 @@ class Tanh(Elementwise):
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \tanh(x / k)`; see ``Bijection.forward``."""
         self.check_domain(state)
-        return self.scale * torch.tanh(state / self.scale)
+        return self.scale * torch.tanh(in_units(state, self.scale))
 
     def inverse(self, state: Tensor) -> Tensor:
         r"""Return :math:`k \operatorname{artanh}(y / k)`; see ``Bijection.inverse``."""
         self.check_image(state)
-        scaled = state / self.scale
+        scaled = in_units(state, self.scale)
         return (0.5 * self.scale) * (torch.log1p(scaled) - torch.log1p(-scaled))
 
     def log_slope(self, state: Tensor) -> Tensor:
@@ -60,8 +60,19 @@ class Tanh(Elementwise):
 
     def log_slope_derivative(self, state: Tensor) -> Tensor:
         r"""Return :math:`-2 \tanh(x / k) / k`; see ``Elementwise.log_slope_derivative``."""
-        return (-2 / self.scale) * torch.tanh(state / self.scale)
+        return (-2 / self.scale) * torch.tanh(in_units(state, self.scale))
 
     def inverse_slope(self, state: Tensor) -> Tensor:
         r"""Return :math:`\cosh^2(x / k)`; see ``Elementwise.inverse_slope``."""
-        return torch.cosh(state / self.scale).square()
+        decay = torch.exp((-2 / self.scale) * state.abs())
+        return 0.25 * (1 + decay).square() / decay
+
+    def jet(self, state: Tensor) -> Jet:
+        """Return the value and the derivatives that follow from it; see ``Elementwise.jet``."""
+        value = self.forward(state)
+        return Jet(value, self.inverse_slope(state), (-2 / self.scale**2) * value)
+
+    def inverse_jet(self, image: Tensor) -> Jet:
+        r"""Return the origin, with the slope :math:`1 - y^2 / k^2`; see ``Elementwise.inverse_jet``."""
+        scaled = in_units(image, self.scale)
+        return Jet(self.inverse(image), (1 - scaled) * (1 + scaled), (-2 / self.scale) * scaled)

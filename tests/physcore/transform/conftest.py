@@ -16,6 +16,7 @@ from physcore.transform import (
     Inverted,
     Polar,
     Power,
+    Selected,
     Tanh,
 )
 
@@ -47,12 +48,26 @@ def random_affine(d: int, generator: torch.Generator) -> Affine:
     return Affine(matrix=(0.4 * noise + torch.eye(d, dtype=torch.float64)).tolist(), shift=shift.tolist())
 
 
+def turning_frame() -> Composition:
+    """Return a position seen from a frame that turns with a heading, the third component, by polar coordinates."""
+    away = Affine(matrix=((1.0, 0.0, 0.0), (0.0, 1.0, -1.0), (0.0, 0.0, 1.0)))
+    position = {"components": (0, 1)}
+    return Composition(
+        bijections=(
+            Selected(bijection=Polar(), **position),
+            away,
+            Selected(bijection=Inverted(bijection=Polar()), **position),
+        )
+    )
+
+
 def build(kind: str, seed: int, points: int = 6) -> Case:
     """Return a random map of a kind, and points of its domain that it maps to points at a distance of order 1."""
     generator = torch.Generator().manual_seed(seed)
     d = 2 + seed % 3
     scale = 0.7 + float(torch.rand((), generator=generator))
-    state = 0.7 * torch.randn(points, 2 if "polar" in kind else d, generator=generator, dtype=torch.float64)
+    d = 2 if "polar" in kind else 3 if "turning" in kind else d
+    state = 0.7 * torch.randn(points, d, generator=generator, dtype=torch.float64)
     affine = random_affine(d, generator)
     chain = Composition(bijections=(Arcsinh(scale=scale), affine, Tanh(scale=6 * scale)))
     maps: dict[str, Bijection] = {
@@ -64,6 +79,8 @@ def build(kind: str, seed: int, points: int = 6) -> Case:
         "simplex": AdditiveLogistic(),
         "polar": Polar(),
         "shear": Shear(scale),
+        "selected": Selected(bijection=Polar(), components=(d - 1, 0)),
+        "turning": turning_frame(),
         "chain": chain,
         "chain-to-the-simplex": Composition(bijections=(affine, Shear(scale), AdditiveLogistic())),
     }
@@ -78,7 +95,8 @@ def build(kind: str, seed: int, points: int = 6) -> Case:
 
 KINDS = (
     "identity", "affine", "tanh", "arcsinh", "arctan", "power", "power-negative", "simplex", "polar", "shear", "chain",
-    "chain-to-the-simplex", "affine-inverted", "tanh-inverted", "simplex-inverted", "polar-inverted", "shear-inverted",
+    "chain-to-the-simplex", "selected", "turning", "selected-inverted",
+    "affine-inverted", "tanh-inverted", "simplex-inverted", "polar-inverted", "shear-inverted",
     "chain-inverted",
 )  # fmt: skip
 

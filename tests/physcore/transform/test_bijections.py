@@ -18,6 +18,7 @@ from physcore.transform import (
     Inverted,
     Polar,
     Power,
+    Selected,
     Tanh,
     flow_bijection,
 )
@@ -163,6 +164,10 @@ def test_far_out_nothing_overflows() -> None:
         (lambda: Inverted(bijection=Tanh()).forward(torch.tensor([1.5])), "Tanh.inverse"),
         (lambda: Composition(bijections=(Tanh(scale=3.0), Power())).forward(torch.tensor([-1.0])), "Power"),
         (lambda: Composition(bijections=(Polar(), Affine(matrix=[[1.0]]))), "same number"),
+        (lambda: Selected(bijection=Polar(), components=(0, 1, 2)), "2, as many as the map has"),
+        (lambda: Selected(bijection=Tanh(), components=(1, 1)), "different indices"),
+        (lambda: Selected(bijection=Tanh(), components=(0, 2)).forward(torch.zeros(2)), "more than 2 components"),
+        (lambda: Selected(bijection=Polar(), components=(0, 1)).forward(torch.zeros(4, 3)), "not the origin"),
         (lambda: Affine(matrix=[[1.0, 2.0], [2.0, 4.0]]), "invertible"),
         (lambda: Affine(matrix=[[1.0, 2.0]]), "square"),
         (lambda: Affine(matrix=[[1.0]], shift=[1.0, 2.0]), "`shift`"),

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from physcore.transform import Inverted, TransformedProcess, flow_bijection, transform_score
+from physcore.transform.bijections.triangular import triangular
 from simulations import OrnsteinUhlenbeck
 
 zuko = pytest.importorskip("zuko")
@@ -16,10 +17,10 @@ ITERATED = {"SOSPF": {"transforms": 2}, "GF": {"transforms": 2}, "CNF": {"hidden
 TOLERANCE = {"SOSPF": 1e-5, "GF": 1e-4, "CNF": 1e-2}  # bisection, bisection, adaptive integration
 
 
-def flow_of(name: str) -> nn.Module:
+def flow_of(name: str, **further: object) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        flow: nn.Module = getattr(zuko.flows, name)(COMPONENTS, **{**CLOSED, **ITERATED}[name])
+        flow: nn.Module = getattr(zuko.flows, name)(COMPONENTS, **{**CLOSED, **ITERATED}[name], **further)
     return flow.double()
 
 
@@ -43,6 +44,26 @@ def test_scores_of_data_and_latent_space_belong_together(name: str) -> None:
     for form in ("log-determinant", "inverse", "divergence"):
         carried = transform_score(bijection, state, of_data, form=form)  # type: ignore[arg-type]
         torch.testing.assert_close(carried, of_latent, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", [*CLOSED, "SOSPF", "coupled in two passes"])
+def test_where_nothing_is_differentiated_triangular_layers_give_the_same(name: str) -> None:
+    flow = flow_of("MAF", passes=2) if name.startswith("coupled") else flow_of(name)
+    bijection, state = flow_bijection(flow), points()
+    assert any(triangular(layer.transform) is not None for layer in bijection.layers)  # type: ignore[attr-defined]
+    score = torch.randn(state.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    followed = transform_score(bijection, state, score)
+    back = transform_score(Inverted(bijection=bijection), bijection.forward(state), score)
+    assert followed.requires_grad
+    with torch.no_grad():
+        image = bijection.forward(state)
+        tolerance = TOLERANCE.get(name, 1e-10)
+        torch.testing.assert_close(transform_score(bijection, state, score), followed, rtol=tolerance, atol=tolerance)
+        returned = transform_score(Inverted(bijection=bijection), image, score)
+        torch.testing.assert_close(returned, back, rtol=tolerance, atol=tolerance)
+        carried = bijection.carry_score(state, score)[0]
+        torch.testing.assert_close(carried, image, rtol=tolerance, atol=tolerance)
+    assert (followed - score).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", CLOSED)

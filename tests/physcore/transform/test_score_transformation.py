@@ -24,7 +24,20 @@ from physcore.transform import (
 Case = tuple[Bijection, Tensor]
 RandomCase = Callable[[str, int], Case]
 FORMS = ("log-determinant", "inverse", "divergence")
-KINDS = ("affine", "tanh", "arcsinh", "arctan", "power", "simplex", "polar", "shear", "chain", "chain-to-the-simplex")
+KINDS = (
+    "affine",
+    "tanh",
+    "arcsinh",
+    "arctan",
+    "power",
+    "simplex",
+    "polar",
+    "shear",
+    "chain",
+    "chain-to-the-simplex",
+    "selected",
+    "turning",
+)
 
 properties = settings(max_examples=12, deadline=None, database=None, derandomize=True)
 seeds = st.integers(0, 2**31)
@@ -81,6 +94,25 @@ def test_the_other_direction_undoes_it(random_case: RandomCase, kind: str) -> No
         for form in FORMS:
             close(transform_score(back, image, carried, form=form), score)
         close(bijection.pull_score(state, carried), score)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_and_scores_carried_together_are_those_carried_apart(random_case: RandomCase, kind: str) -> None:
+    @properties
+    @given(seeds)
+    def check(seed: int) -> None:
+        bijection, state = random_case(kind, seed)
+        score = random_law(state.shape[-1], seed).score(state)
+        image, carried = bijection.carry_score(state, score)
+        close(image, bijection.forward(state))
+        close(carried, Bijection.push_score(bijection, state, score))
+        for way in (bijection.return_score, Inverted(bijection=bijection).carry_score):
+            origin, back = way(image, carried)
+            close(origin, state)
+            close(back, score)
+        close(Inverted(bijection=bijection).return_score(state, score)[1], carried)
 
     check()
 

@@ -170,7 +170,7 @@ def test_names_parameters_and_repr_are_plain() -> None:
     names = {kind.__name__: kind for kind in (TransformedProcess, OrnsteinUhlenbeck, Polar, Variable)}
     assert eval(repr(process), names) == process
     assert process.parameters["process"]["name"] == "ornstein-uhlenbeck"
-    assert process.parameters["bijection"] == {"name": "Polar"}
+    assert process.parameters["bijection"] == {"name": "polar"}
     assert [variable.name for variable in TransformedProcess(process=TRAP, bijection=Tanh()).variables] == ["y0", "y1"]
 
 
