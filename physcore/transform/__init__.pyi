@@ -11,6 +11,8 @@ from .bijections import Polar as Polar
 from .bijections import Power as Power
 from .bijections import Tanh as Tanh
 from .bijections import flow_bijection as flow_bijection
+from .continuous_flow import CarriedDifference as CarriedDifference
+from .continuous_flow import carry_score_difference as carry_score_difference
 from .region import Region as Region
 from .reverse_sampling import ReverseSamples as ReverseSamples
 from .reverse_sampling import sample_reverse as sample_reverse
