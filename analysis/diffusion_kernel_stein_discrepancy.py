@@ -75,7 +75,7 @@ def diffusion_kernel_stein_discrepancy(
         process=process,
         score=score,
         trajectories=trajectories,
-        kernels=(kernel or InverseMultiquadricKernel(),),
+        kernels=(InverseMultiquadricKernel() if kernel is None else kernel,),
         fields=lambda _: fields,
         paths=paths,
         replicates=replicates,

@@ -92,7 +92,7 @@ def kernel_stein_discrepancy(
         process=process,
         score=score,
         trajectories=trajectories,
-        kernels=several(kernel or InverseMultiquadricKernel()),
+        kernels=several(InverseMultiquadricKernel() if kernel is None else kernel),
         fields=fields,
         paths=paths,
         replicates=replicates,

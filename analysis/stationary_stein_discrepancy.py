@@ -80,8 +80,8 @@ def stationary_stein_discrepancy(
         NumericalError: If a state or a learned score is not finite.
 
     Error:
-        Of ``value`` its standard error, and of the part that correlation has in ``v_statistic`` about a tenth is left in
-        it. The level of the test is right for paths much longer than the memory.
+        Of ``value`` its standard error, and about a tenth of the part that correlation has in ``v_statistic`` is left
+        in it. The level of the test is right for paths much longer than the memory.
 
     Source: see the module.
     """
@@ -97,7 +97,7 @@ def stationary_stein_discrepancy(
     chosen = standard_lengths(points, None) if field is None else field_of(field)
     where = resolve_device(device, 0 if communicator is None else communicator.rank_on_host())
     features = chosen.features(points, scores).to(where)
-    base = (kernel or InverseMultiquadricKernel()).fitted(features.points)
+    base = (InverseMultiquadricKernel() if kernel is None else kernel).fitted(features.points)
     if memory is None:
         alone = stein_test(features, base, communicator=communicator)
         spacing = float(moments[-1] - moments[0]) / (len(moments) - 1)
@@ -132,12 +132,10 @@ def _pooled(
     process: Process, trajectories: xr.Dataset, sampled: SampledScore, times: NDArray[np.float64]
 ) -> tuple[Tensor, Tensor]:
     """Return states and scores, shape ``(path * frame, component)``, the frames of a path one after the other."""
-    columns = []
+    states = frames(process, trajectories.sel(time=times, method="nearest"), torch.float64)
+    scores = torch.empty_like(states)
     for index, time in enumerate(times):
-        states = frames(process, trajectories.sel(time=[time], method="nearest"), torch.float64)[0]
-        scores, known = sampled.at(Frame(index, torch.tensor(time, dtype=torch.float64), states))
+        scores[index], known = sampled.at(Frame(index, torch.tensor(time, dtype=torch.float64), states[index]))
         if not bool(known.all()):
             raise ValueError(f"the score is not known at {int((~known).sum())} states of time {time:g}.")
-        columns.append(torch.stack([states, scores]))
-    both = torch.stack(columns, 2).flatten(1, 2)
-    return both[0], both[1]
+    return states.transpose(0, 1).flatten(0, 1), scores.transpose(0, 1).flatten(0, 1)

@@ -100,7 +100,11 @@ class InverseMultiquadricKernel(BaseKernel):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GaussianKernel(BaseKernel):
-    r"""The Gaussian kernel :math:`\varphi(r) = e^{-r / 2 \ell^2}`."""
+    r"""The Gaussian kernel :math:`\varphi(r) = e^{-r / 2 \ell^2}`.
+
+    Arguments:
+        bandwidth: Length :math:`\ell`; the median distance where None.
+    """
 
     def profile(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the kernel and its derivatives; see ``BaseKernel.profile``."""

@@ -22,15 +22,33 @@ from torch import Tensor
 from analysis.stein.stein_kernel import SteinFeatures
 from physcore.transform import Bijection, derivatives
 
-__all__ = ["DiffusionField", "FlowField", "MatrixField", "MetricField", "ScaledField", "field_of"]
+__all__ = [
+    "DiffusionField",
+    "FlowField",
+    "MatrixField",
+    "MetricField",
+    "ScaledField",
+    "field_of",
+    "standard_lengths",
+]
 
 Function = Callable[[Tensor], Tensor]
 
 
 class DiffusionField(abc.ABC):
-    """A matrix field, by its products; states have shape ``(n, component)``."""
+    """A matrix field; states have shape ``(n, component)``.
+
+    Subclasses write ``columns``; those that can do without the matrices give the products as well.
+    """
 
     @abc.abstractmethod
+    def columns(self, states: Tensor) -> Tensor:
+        """Return the matrices :math:`m`, shape ``(n, component, k)``, each state by itself.
+
+        Arguments:
+            states: States, shape ``(n, component)``.
+        """
+
     def transposed(self, states: Tensor, vectors: Tensor) -> Tensor:
         """Return :math:`m^T w`.
 
@@ -41,19 +59,29 @@ class DiffusionField(abc.ABC):
         Returns:
             Shape ``(n, k)``.
         """
+        return (vectors.unsqueeze(-2) @ self.columns(states)).squeeze(-2)
 
-    @abc.abstractmethod
-    def columns(self, states: Tensor) -> Tensor:
-        """Return the matrices themselves, shape ``(n, component, k)``."""
-
-    @abc.abstractmethod
     def features(self, states: Tensor, scores: Tensor) -> SteinFeatures:
-        """Return what the Stein kernel needs.
+        """Return what the Stein kernel needs, the divergence by automatic differentiation.
 
         Arguments:
             states: States, shape ``(n, component)``.
             scores: Scores there, of that shape.
         """
+        matrices = self.columns(states)
+        carried = (scores.unsqueeze(-2) @ matrices).squeeze(-2) + self._divergence(states, matrices.shape[-1])
+        return SteinFeatures(states, carried, matrices)
+
+    def _divergence(self, states: Tensor, width: int) -> Tensor:
+        """Return the divergence of each column, one derivative a component, shape ``(n, k)``."""
+        total = torch.zeros(len(states), width, dtype=states.dtype, device=states.device)
+        for i, axis in enumerate(torch.eye(states.shape[-1], dtype=states.dtype, device=states.device)):
+
+            def row(x: Tensor, i: int = i) -> Tensor:
+                return self.columns(x)[:, i]
+
+            total = total + derivatives.push(row, states, axis)
+        return total
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,17 +152,13 @@ class FlowField(DiffusionField):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MatrixField(DiffusionField):
-    r"""A field given as a function; its divergence comes by automatic differentiation.
+    r"""A field given as a function.
 
     Arguments:
         function: From states ``(n, component)`` to matrices :math:`m`, shape ``(n, component, k)``, each by itself.
     """
 
     function: Function
-
-    def transposed(self, states: Tensor, vectors: Tensor) -> Tensor:
-        """Return the products; see ``DiffusionField.transposed``."""
-        return (vectors.unsqueeze(-2) @ self.columns(states)).squeeze(-2)
 
     def columns(self, states: Tensor) -> Tensor:
         """Return the matrices; see ``DiffusionField.columns``.
@@ -150,48 +174,33 @@ class MatrixField(DiffusionField):
             )
         return matrices
 
-    def features(self, states: Tensor, scores: Tensor) -> SteinFeatures:
-        """Return what the Stein kernel needs; see ``DiffusionField.features``."""
-        matrices = self.columns(states)
-        carried = (scores.unsqueeze(-2) @ matrices).squeeze(-2) + self._divergence(states)
-        return SteinFeatures(states, carried, matrices)
 
-    def _divergence(self, states: Tensor) -> Tensor:
-        """Return the divergence of each column, one derivative a component, shape ``(n, k)``."""
-        total = None
-        for i, axis in enumerate(torch.eye(states.shape[-1], dtype=states.dtype, device=states.device)):
-
-            def row(x: Tensor, i: int = i) -> Tensor:
-                return self.columns(x)[:, i]
-
-            derivative = derivatives.push(row, states, axis)
-            total = derivative if total is None else total + derivative
-        if total is None:
-            raise ValueError("a field needs states of one component at least.")
-        return total
-
-
-class MetricField(MatrixField):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricField(DiffusionField):
     r"""The field :math:`m = L^{-T}` of a metric :math:`G = L L^T`, so that :math:`m m^T = G^{-1}`.
 
     Arguments:
         metric: From states ``(n, component)`` to symmetric positive definite matrices :math:`G`, shape
-            ``(n, component, component)``.
+            ``(n, component, component)``, each by itself.
     """
 
-    def __init__(self, *, metric: Function) -> None:
-        def root(states: Tensor) -> Tensor:
-            matrices = metric(states)
-            factor, failed = torch.linalg.cholesky_ex(matrices)
-            if bool(failed.any()):
-                place = int(failed.nonzero()[0])
-                lowest = float(torch.linalg.eigvalsh(matrices[place].detach()).min())
-                raise ValueError(f"the metric must be positive definite; its lowest eigenvalue is {lowest:.3g}.")
-            identity = torch.eye(states.shape[-1], dtype=states.dtype, device=states.device)
-            inverse: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
-            return inverse.mT
+    metric: Function
 
-        super().__init__(function=root)
+    def columns(self, states: Tensor) -> Tensor:
+        """Return the matrices; see ``DiffusionField.columns``.
+
+        Raises:
+            ValueError: If a matrix is not positive definite.
+        """
+        matrices = self.metric(states)
+        factor, failed = torch.linalg.cholesky_ex(matrices)
+        if bool(failed.any()):
+            place = int(failed.nonzero()[0])
+            lowest = float(torch.linalg.eigvalsh(matrices[place].detach()).min())
+            raise ValueError(f"the metric must be positive definite; its lowest eigenvalue is {lowest:.3g}.")
+        identity = torch.eye(states.shape[-1], dtype=states.dtype, device=states.device)
+        inverse: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+        return inverse.mT
 
 
 def field_of(field: DiffusionField | Bijection) -> DiffusionField:
