@@ -123,7 +123,7 @@ def median_distance(points: Tensor) -> float:
         ValueError: If half of the points are the same.
     """
     few = points[:: -(-len(points) // MOST_POINTS)]
-    median = float(torch.nn.functional.pdist(few.double()).median())
+    median = float(torch.nn.functional.pdist(few.double()).quantile(0.5))
     if not median > 0:
         raise ValueError("half of the states are the same, so their median distance is no bandwidth; give one.")
     return median
