@@ -18,7 +18,7 @@ from physcore.errors import NumericalError
 __all__ = ["PairSums", "pair_sums"]
 
 LARGEST_TILE = 2**23  # numbers held at once
-MOST_ROWS = 1024
+MOST_ROWS = 256  # a tile that lies in the cache
 
 
 @dataclasses.dataclass(frozen=True)
