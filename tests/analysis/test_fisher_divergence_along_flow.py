@@ -77,6 +77,20 @@ def test_a_linear_flow_is_the_map_of_its_exponential() -> None:
     assert float(result["integration_error"][1]) > abs(float(result["value"][1]) - float(expected.mean()))
 
 
+def test_the_rate_is_the_slope_of_the_divergence_of_transformed_scores() -> None:
+    """Finite differences of what the maps at two times make of both scores."""
+    generator, step = torch.tensor([[0.3, -1.0], [0.4, -0.2]], dtype=torch.float64), 1e-4
+
+    def divergence(time: float) -> float:
+        bijection = Affine(matrix=torch.linalg.matrix_exp(time * generator).tolist())
+        carried = [transform_score(bijection, STATES, law.score(STATES)) for law in (FIRST, SECOND)]
+        return float(0.5 * (carried[0] - carried[1]).square().sum(-1).mean())
+
+    result = fisher_divergence_along_flow(lambda x, t: x @ generator.mT, STATES, APART, [0.0, 0.8])
+    slope = (divergence(0.8 + step) - divergence(0.8 - step)) / (2 * step)
+    assert float(result["rate"][1]) == pytest.approx(slope, rel=1e-6)
+
+
 def test_back_and_forth_is_where_it_began() -> None:
     there = fisher_divergence_along_flow(shear, STATES, APART, [0.0, 1.0])
     assert float(there["value"][0]) == pytest.approx(float(0.5 * APART.square().sum(-1).mean()))

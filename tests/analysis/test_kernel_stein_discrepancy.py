@@ -13,13 +13,16 @@ from analysis.stein import (
     GaussianKernel,
     InverseMultiquadricKernel,
     MatrixField,
+    ScaledField,
     SteinFeatures,
     independent_signs,
     stein_test,
 )
 from analysis.stein.frames import joint_probability
+from physcore.score import MLP, LocalScore
 from physcore.transform import Affine, Arcsinh, Composition
-from simulations import OrnsteinUhlenbeck, simulate
+from simulations import OrnsteinUhlenbeck, UnderdampedLangevin, simulate
+from simulations.potentials import HarmonicPotential
 
 TRAP = OrnsteinUhlenbeck(
     drift_matrix=((-1.0, -1.0), (0.5, -0.7)),
@@ -83,6 +86,30 @@ def test_it_is_the_statistic_of_states_in_units_of_their_spread(data: xr.Dataset
     test = stein_test(SteinFeatures(states_of(data, 0.5), 1.3 * TRAP.score(states_of(data, 0.5), torch.tensor(0.5))),
                       GaussianKernel())  # fmt: skip
     assert float(plain["value"]) == pytest.approx(test.value, rel=1e-6)
+
+
+def test_of_a_score_of_driven_components_these_are_tested() -> None:
+    """Their conditional law: the exact score of the velocity passes, whatever is missing of the position."""
+    process = UnderdampedLangevin(potential=HarmonicPotential(dimension=1))
+    data = simulate(process, paths=500, duration=0.5, dt=0.01, save_every=25, seed=3)
+    ones = [1.0, 1.0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        score = LocalScore(
+            process, (0.2, 0.5), window=0.6, start=0.0, center=ones, scale=ones, drift_scale=ones, network=MLP(),
+            components="driven",
+        )  # fmt: skip
+    result = kernel_stein_discrepancy(process, score, data, **FEW).isel(time=-1)
+    states = torch.from_numpy(np.stack([data[name].isel(time=-1).values for name in data], -1)).double()
+    with torch.no_grad():
+        scores = score.score(states, torch.tensor(0.5, dtype=torch.float64)).double()
+    assert not scores[:, 0].any()
+    field = ScaledField(lengths=tuple(states.std(0).tolist()), held=(1,))
+    test = stein_test(field.features(states, scores), InverseMultiquadricKernel(), independent_signs(0, 200, 500))
+    assert float(result["value"]) == pytest.approx(test.value, rel=1e-6)
+    assert float(result["p_value"]) == pytest.approx(test.p_value)
+    with pytest.raises(ValueError, match="does not hold"):
+        diffusion_kernel_stein_discrepancy(process, score, data, Arcsinh())
 
 
 def test_with_a_map_it_is_that_after_the_map(data: xr.Dataset) -> None:

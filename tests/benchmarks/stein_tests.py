@@ -1,8 +1,8 @@
 """Level and power of the kernel Stein test on standard problems of goodness of fit.
 
-Run as ``python tests/benchmarks/stein_tests.py [problem ...] [--trials 200] [--burn-in 2000] [--chains 10000] [--kgof]``. Prints the
-rejection rates at level 0.05 with their binomial errors, beside those that were published where numbers are, and
-writes ``stein_tests.json`` into the working directory.
+Run as ``python tests/benchmarks/stein_tests.py [problem ...] [--trials 200] [--burn-in 2000] [--chains 10000]
+[--kgof]``. Prints the rejection rates at level 0.05 with their binomial errors, beside those that were published where
+numbers are, and writes ``stein_tests.json`` into the working directory.
 
 The problems, their parameters and the samples of those that need no Gibbs sampler are those of the package kgof
 (Jitkrittum et al., A linear-time kernel goodness-of-fit test, 2017: its experiment ``ex2_prob_params``): n = 1000, a
