@@ -1,10 +1,13 @@
 from .aitchison_summary import aitchison_summary as aitchison_summary
 from .aitchison_summary import centred_log_ratios as centred_log_ratios
 from .compare import compare as compare
+from .diffusion_kernel_stein_discrepancy import diffusion_kernel_stein_discrepancy as diffusion_kernel_stein_discrepancy
 from .energy_distance import energy_distance as energy_distance
 from .entropy import entropy as entropy
 from .entropy_production_rate import entropy_production_rate as entropy_production_rate
+from .fisher_divergence_along_flow import fisher_divergence_along_flow as fisher_divergence_along_flow
 from .fisher_information import fisher_information as fisher_information
+from .kernel_stein_discrepancy import kernel_stein_discrepancy as kernel_stein_discrepancy
 from .log_density_error import log_density_error as log_density_error
 from .path_residual import path_residual as path_residual
 from .permuted_energy_distance import permuted_energy_distance as permuted_energy_distance
@@ -21,5 +24,7 @@ from .references import Reference as Reference
 from .references import SampledReference as SampledReference
 from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
+from .riemannian_fisher_divergence import riemannian_fisher_divergence as riemannian_fisher_divergence
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
+from .stationary_stein_discrepancy import stationary_stein_discrepancy as stationary_stein_discrepancy
 from .stein_identities import stein_identities as stein_identities

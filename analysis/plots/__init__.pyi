@@ -5,4 +5,5 @@ from .probability_current import plot_probability_current as plot_probability_cu
 from .run import draw_run as draw_run
 from .score_fields import plot_score_fields as plot_score_fields
 from .ternary import plot_ternary as plot_ternary
+from .stein_discrepancy import plot_stein_discrepancy as plot_stein_discrepancy
 from .trajectories import plot_trajectories as plot_trajectories

@@ -15,14 +15,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import numpy as np
-import scipy.integrate
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.diffusivity import Diffusivity
 from physcore.errors import NumericalError
+from physcore.initial_value_problem import solved
 from physcore.process import Process
 from physcore.reverse.reversed_process import check_score
 from physcore.score.score_function import ScoreFunction
@@ -147,26 +145,18 @@ class ProbabilityFlow:
         return moved.reshape(state.shape).to(state), growth.reshape(state.shape[:-1]).to(state.device)
 
     def _solved(self, points: Tensor, start: float, end: float, first: int, compressed: bool) -> tuple[Tensor, Tensor]:
-        shape, count = points.shape, points.numel()
         probes = self._probes(points, first) if compressed else None
 
-        def rate(time: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
-            moment = torch.tensor(time, dtype=torch.float64)
-            states = torch.from_numpy(flat[:count].reshape(shape))
-            if not compressed:
-                with torch.no_grad():
-                    return self.velocity(states, moment).flatten().numpy()
-            velocity, divergence = self._compression(states, moment, probes)
-            return np.concatenate([velocity.flatten().numpy(), divergence.numpy()])
+        def rate(time: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            if compressed:
+                return self._compression(tensors[0], time, probes)
+            with torch.no_grad():
+                return (self.velocity(tensors[0], time),)
 
-        flat = np.concatenate([points.flatten().numpy(), np.zeros(len(points) if compressed else 0)])
-        solution = scipy.integrate.solve_ivp(
-            rate, (start, end), flat, method="DOP853", t_eval=[end], rtol=self.tolerance, atol=self.tolerance / 100
-        )
-        if not solution.success or not np.isfinite(solution.y).all():
-            raise NumericalError(f"the probability flow broke off between {start:g} and {end:g}: {solution.message}")
-        last = torch.from_numpy(solution.y[:, -1].copy())
-        return last[:count].reshape(shape), last[count:] if compressed else torch.zeros(len(points))
+        growth = torch.zeros(len(points), dtype=torch.float64)
+        carried = (points, growth) if compressed else (points,)
+        found = solved(rate, carried, (start, end), self.tolerance, "the probability flow")
+        return found[0][0], found[1][0] if compressed else growth
 
     def _probes(self, points: Tensor, first: int) -> Tensor | None:
         """Return signs for the estimate of the divergence, shape ``(probe, path, component)``; None if exact."""

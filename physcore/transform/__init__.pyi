@@ -16,6 +16,8 @@ from .compositions import Compositions as Compositions
 from .compositions import closed as closed
 from .compositions import read_compositions as read_compositions
 from .compositions import replace_zeros as replace_zeros
+from .continuous_flow import CarriedDifference as CarriedDifference
+from .continuous_flow import carry_score_difference as carry_score_difference
 from .region import Region as Region
 from .reverse_sampling import ReverseSamples as ReverseSamples
 from .reverse_sampling import sample_reverse as sample_reverse

@@ -1,0 +1,5 @@
+"""Stein discrepancies: base kernels, matrix fields, sums over pairs and the bootstrap."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

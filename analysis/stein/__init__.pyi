@@ -1,0 +1,16 @@
+from .base_kernels import BaseKernel as BaseKernel
+from .base_kernels import GaussianKernel as GaussianKernel
+from .base_kernels import InverseMultiquadricKernel as InverseMultiquadricKernel
+from .fields import DiffusionField as DiffusionField
+from .fields import FlowField as FlowField
+from .fields import MatrixField as MatrixField
+from .fields import MetricField as MetricField
+from .fields import ScaledField as ScaledField
+from .goodness_of_fit import SteinTest as SteinTest
+from .goodness_of_fit import most_powerful as most_powerful
+from .goodness_of_fit import stein_test as stein_test
+from .multipliers import independent_signs as independent_signs
+from .multipliers import persistent_signs as persistent_signs
+from .operator import stein_operator as stein_operator
+from .stein_kernel import SteinFeatures as SteinFeatures
+from .stein_kernel import stein_matrix as stein_matrix
