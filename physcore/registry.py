@@ -20,7 +20,9 @@ from physcore.plain_values import typed
 __all__ = ["build", "load", "name_of", "names", "plain"]
 
 GROUPS = (
+    "physcore.bijections",
     "physcore.commands",
+    "physcore.diffusion_matrices",
     "physcore.kernels",
     "physcore.lags",
     "physcore.models",
@@ -31,6 +33,7 @@ GROUPS = (
     "physcore.references",
     "physcore.schemes",
     "physcore.scores",
+    "physcore.slicings",
     "physcore.sources",
     "physcore.weightings",
 )

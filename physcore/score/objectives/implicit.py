@@ -12,7 +12,7 @@ on the point, derived.
 
 import abc
 import dataclasses
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,9 +22,7 @@ from physcore.score.model import ScoreFrame, ScoreModel
 from physcore.score.objectives.objective import Batch, Objective, Sampler, Samples
 from physcore.score.weightings import OwnFrame, Weighting
 
-__all__ = ["Differentiable", "Implicit", "Probes", "drawn_probes"]
-
-Probes = Literal["rademacher", "gaussian"]
+__all__ = ["Differentiable", "Implicit"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +89,3 @@ class Implicit(Objective):
             score: The weighted score at the samples.
             generator: Source of randomness.
         """
-
-
-def drawn_probes(kind: Probes, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Return random vectors of unit covariance, signs or normals.
-
-    Arguments:
-        kind: Their law.
-        like: Gives shape, dtype and device.
-        generator: Source of randomness.
-    """
-    if kind == "gaussian":
-        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    signs = torch.randint(0, 2, like.shape, generator=generator, device=like.device)
-    return (2 * signs - 1).to(like.dtype)

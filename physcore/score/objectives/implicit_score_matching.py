@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
-from physcore.score.objectives.implicit import Differentiable, Implicit, Probes, drawn_probes
+from physcore.score.objectives.implicit import Differentiable, Implicit
+from physcore.score.probes import Probes, drawn_probes
 
 __all__ = ["ImplicitScoreMatching"]
 

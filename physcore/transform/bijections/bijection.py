@@ -9,7 +9,7 @@ Products with :math:`J`, its transpose and their inverses stand in place of the 
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,9 +27,11 @@ class Bijection(abc.ABC):
     first three refuse points outside; the products take them as they are.
 
     Attributes:
+        group: Entry point group under which maps are registered.
         dimension: Number of components, None for a map of any number.
     """
 
+    group: ClassVar[str] = "physcore.bijections"
     dimension: int | None = None
 
     @property
