@@ -78,9 +78,7 @@ def test_loss_has_one_finite_entry_for_each_sample(
     assert torch.isfinite(loss).all()
 
 
-def test_loss_of_prepared_samples_is_the_same(
-    suited: Objective, default_score: ScoreModel, samples: Samples
-) -> None:
+def test_loss_of_prepared_samples_is_the_same(suited: Objective, default_score: ScoreModel, samples: Samples) -> None:
     prepared = suited.prepared(default_score, samples)
     expected = suited.loss(default_score, samples, seeded())
     torch.testing.assert_close(suited.loss(default_score, prepared, seeded()), expected, rtol=1e-4, atol=1e-4)

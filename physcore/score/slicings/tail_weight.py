@@ -13,6 +13,7 @@ scale, and other powers, are derived.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from torch import Tensor
 
@@ -68,7 +69,7 @@ class TailWeight(DiffusionMatrix):
         entry, slope = self._entries(state)
         return 2 * entry * slope
 
-    def fitted(self, pilot: Pilot) -> "TailWeight":
+    def fitted(self, pilot: Pilot) -> Self:
         """Return the weight with location and scale of the simulated states; see ``Slicing.fitted``.
 
         Raises:
@@ -82,9 +83,9 @@ class TailWeight(DiffusionMatrix):
         scale = DEVIATION * (states - median).abs().median(0).values
         if not bool((scale > 0).all()):
             raise ValueError("`scales` cannot be measured: most values of a component are the same. Give them.")
-        return TailWeight(locations=tuple(median.tolist()), scales=tuple(scale.tolist()), exponent=self.exponent)
+        return dataclasses.replace(self, locations=tuple(median.tolist()), scales=tuple(scale.tolist()))
 
-    def restricted(self, components: Sequence[int]) -> "TailWeight":
+    def restricted(self, components: Sequence[int]) -> Self:
         """Return the weight of some components; see ``Slicing.restricted``."""
         locations, scales = (tuple(values[i] for i in components) for values in (self.locations, self.scales))
         return dataclasses.replace(self, locations=locations, scales=scales)
