@@ -35,13 +35,12 @@ __all__ = ["DiffusionScoreMatching"]
 class DiffusionScoreMatching(Implicit):
     r"""Diffusion score matching at the simulated states.
 
-    Integration by parts asks that :math:`q\,m m^T s_\theta` vanishes far out: with the default matrix and a density
-    that decays as :math:`|x|^{-\nu - 1}`, that :math:`\nu > 2`. Where a model learns some components alone, the matrix
-    is that of these components.
+    Integration by parts asks that :math:`q\,m m^T s_\theta` vanishes far out. Where a model learns some components
+    alone, the matrix is that of these components.
 
     Arguments:
-        matrix: :math:`m`; by default diagonal, growing as the square of the distance from the bulk, with location and
-            scale measured before the fit.
+        matrix: :math:`m`; by default diagonal, growing with the distance from the bulk, with location and scale
+            measured before the fit.
         divergence: Exact, at one derivative for each column, or along random slices.
         projection_count: Slices of a sample.
         variance_reduction: Whether all but the trace is taken whole where it is sliced.

@@ -124,7 +124,7 @@ def test_implicit_objectives_of_driven_components_are_stationary_at_their_score(
     assert gradient_z(objective, lambda y: 0.8 * WAVY.score(y), state, SPRING) > 5
 
 
-TAILS = TailWeight(locations=(0.2, 0.5), scales=(1.5, 1.0))
+TAILS = TailWeight(locations=(0.2, 0.5), scales=(1.5, 1.0), exponent=1.0)
 ALONG_FIELDS = {
     "diffusion": DiffusionScoreMatching(matrix=TAILS),
     "diffusion, sliced": DiffusionScoreMatching(matrix=TAILS, divergence="sliced", variance_reduction=False),

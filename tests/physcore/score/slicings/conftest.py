@@ -61,7 +61,7 @@ MATRICES: dict[str, DiffusionMatrix] = {
     "inverse of chain": InverseJacobian(bijection=CHAIN),
     "matrix": MatrixFunction(function=matrix),
     "metric": InverseMetric(metric=metric),
-    "heavy tails": TailWeight(locations=(0.3, -0.2), scales=(0.7, 1.5)),
+    "heavy tails": TailWeight(locations=(0.3, -0.2), scales=(0.7, 1.5), exponent=1.0),
     "light tails": TailWeight(locations=(0.3, -0.2), scales=(0.7, 1.5), exponent=-0.6),
 }
 SLICINGS: dict[str, Slicing] = {

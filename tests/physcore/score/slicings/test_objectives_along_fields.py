@@ -227,7 +227,7 @@ def test_implicit_and_explicit_losses_differ_by_a_constant(name: str, named: Cal
 
 @pytest.mark.parametrize("kind", ["generalized-sliced-score-matching", "diffusion-score-matching"])
 def test_fields_of_learned_components_leave_the_others_alone(kind: str) -> None:
-    weight = TailWeight(locations=(0.3, -0.2), scales=(0.7, 1.5))
+    weight = TailWeight(locations=(0.3, -0.2), scales=(0.7, 1.5), exponent=1.0)
     key = "slicing" if kind.startswith("generalized") else "matrix"
     objective = build("physcore.objectives", kind, {key: weight, "variance_reduction": True})
     state = points(5)
