@@ -22,6 +22,7 @@ __all__ = ["build", "load", "name_of", "names", "plain"]
 GROUPS = (
     "physcore.bijections",
     "physcore.commands",
+    "physcore.diffusion_matrices",
     "physcore.kernels",
     "physcore.lags",
     "physcore.models",
@@ -32,6 +33,7 @@ GROUPS = (
     "physcore.references",
     "physcore.schemes",
     "physcore.scores",
+    "physcore.slicings",
     "physcore.sources",
     "physcore.weightings",
 )

@@ -28,9 +28,11 @@ class Bijection(abc.ABC):
     first three refuse points outside; the products take them as they are.
 
     Attributes:
+        group: Entry point group under which maps are registered.
         dimension: Number of components, None for a map of any number.
     """
 
+    group: ClassVar[str] = "physcore.bijections"
     dimension: int | None = None
 
     group: ClassVar[str] = "physcore.bijections"
