@@ -1,0 +1,158 @@
+"""Learning: what is learned, that it can be repeated, and what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from physcore.errors import NumericalError
+from physcore.kernel_exponential_family import (
+    DeepKernelExponentialFamily,
+    FamilyObjective,
+    FamilyTraining,
+    SlicedScoreMatching,
+    fit_family,
+    log_normalizer,
+    score_matching_loss,
+)
+from physcore.mixture import GaussianMixture
+from physcore.score.slicings import ElementwiseWarp, RandomFourier, Slicing, SlicingField
+from physcore.transform import Arcsinh
+
+MIXTURE = GaussianMixture(means=((-1.5, 0.0), (1.5, 0.5)), width=0.5)
+SHORT = FamilyTraining(inducing=40, batch=100, epochs=6, refit_points=200, ridge_steps=100, ridge_learning_rate=0.01)
+TINY = FamilyTraining(inducing=5, batch=20, epochs=1, refit_points=50, ridge_steps=3)
+WARPED = SlicedScoreMatching(slicing=ElementwiseWarp(bijection=Arcsinh(scale=2.0)), variance_reduction=True)
+
+
+def samples(paths: int, seed: int) -> Tensor:
+    return MIXTURE.sample(paths, torch.Generator().manual_seed(seed))
+
+
+def relative_error(family: DeepKernelExponentialFamily) -> float:
+    fresh = samples(2000, 3)
+    score = MIXTURE.score(fresh)
+    return float((family.score(fresh) - score).square().sum() / score.square().sum())
+
+
+def gaussian_error() -> float:
+    fresh = samples(2000, 3)
+    score, centred = MIXTURE.score(fresh), fresh - fresh.mean(0)
+    own = -torch.linalg.solve(torch.cov(fresh.T), centred.T).T
+    return float((own - score).square().sum() / score.square().sum())
+
+
+@pytest.mark.parametrize("objective", [None, WARPED], ids=["exact", "generalised slices"])
+def test_a_mixture_is_learned(objective: FamilyObjective | None) -> None:
+    family = fit_family(samples(1000, 1), samples(200, 2), objective=objective, training=SHORT, seed=4)
+    assert relative_error(family) < 0.1 < 0.5 * gaussian_error()
+    assert family.inducing.dtype is torch.float64
+    assert family.history is not None
+    assert family.history.sizes["step"] == 60
+    best = int(np.argmin(family.history["validation_loss"].values))
+    assert family.history.attrs["best_step"] == best
+
+
+def test_the_density_is_normalised_by_importance_sampling() -> None:
+    family = fit_family(samples(1000, 1), samples(200, 2), training=SHORT, seed=4)
+    estimate = log_normalizer(family, samples=20_000, generator=torch.Generator().manual_seed(5))
+    axis = torch.linspace(-8, 8, 401, dtype=torch.float64)
+    cell = float(axis[1] - axis[0])
+    grid = torch.cartesian_prod(axis, axis)
+    exact = float(torch.logsumexp(family.log_density_unnormalised(grid), 0)) + 2 * math.log(cell)
+    assert estimate.standard_error < 0.02
+    assert abs(estimate.value - exact) < 5 * estimate.standard_error
+    assert abs(estimate.value + 0.2 - exact) > 5 * estimate.standard_error
+    fresh = samples(2000, 3)
+    likelihood = float((family.log_density_unnormalised(fresh) - exact).mean())
+    truth = float(MIXTURE.log_density(fresh).mean())
+    assert truth - 0.15 < likelihood < truth
+    assert torch.isnan(family.log_density(fresh)).all()
+    family.log_normalizer.fill_(estimate.value)
+    torch.testing.assert_close(family.log_density(fresh), family.log_density_unnormalised(fresh) - estimate.value)
+
+
+def test_a_fresh_family_is_its_base_measure() -> None:
+    family = DeepKernelExponentialFamily(torch.zeros(4, 3), generator=torch.Generator()).double()
+    generator = torch.Generator().manual_seed(1)
+    estimate = log_normalizer(family, samples=5000, generator=generator)
+    assert estimate.value == pytest.approx(1.5 * math.log(2 * math.pi * 4), abs=1e-12)
+    assert estimate.standard_error == pytest.approx(0.0, abs=1e-12)
+    assert estimate.effective_samples == pytest.approx(5000)
+    points = torch.randn(50, 3, generator=generator, dtype=torch.float64)
+    loss = score_matching_loss(family, points)
+    each = 0.5 * points.square().sum(-1) / 16 - 3 / 4
+    assert loss.value == pytest.approx(float(each.mean()), abs=1e-12)
+    assert loss.standard_error == pytest.approx(float(each.std()) / math.sqrt(50), abs=1e-12)
+
+
+def test_the_same_seed_gives_the_same_density() -> None:
+    points, held_out = samples(200, 1), samples(50, 2)
+    one, other, third = (fit_family(points, held_out, objective=WARPED, training=TINY, seed=seed) for seed in (4, 4, 5))
+    for name, value in one.state_dict().items():
+        assert torch.equal(value.nan_to_num(), other.state_dict()[name].nan_to_num()), name
+    assert not torch.equal(one.coefficients, third.coefficients)
+
+
+def test_training_ends_when_nothing_is_gained() -> None:
+    points = samples(400, 1)
+    patient = FamilyTraining(inducing=5, batch=20, epochs=50, patience=2, refit_points=50, ridge_steps=0)
+    family = fit_family(points, samples(20, 2), objective=SlicedScoreMatching(), training=patient, seed=4)
+    assert family.history is not None
+    assert family.history.sizes["step"] == family.history.attrs["best_step"] + patient.patience + 2
+
+
+def test_double_precision_agrees_with_single() -> None:
+    points, held_out = samples(400, 1), samples(100, 2)
+    settings = {"inducing": 20, "batch": 100, "epochs": 1, "refit_points": 200, "ridge_steps": 20}
+    single, double = (
+        fit_family(points, held_out, training=FamilyTraining(**settings, precision=precision), seed=4)
+        for precision in ("float32", "float64")
+    )
+    torch.testing.assert_close(single.score(points), double.score(points), rtol=1e-2, atol=1e-2)
+
+
+def test_numbers_that_are_not_finite_end_the_fit() -> None:
+    wild = FamilyTraining(inducing=5, batch=20, learning_rate=1e30, ridge_steps=0)
+    with pytest.raises(NumericalError, match="not finite in step"):
+        fit_family(samples(100, 1), samples(20, 2), training=wild, seed=4)
+
+
+class Unknown(Slicing):
+    def draw(self, like: Tensor, generator: torch.Generator) -> SlicingField:
+        return RandomFourier().draw(like, generator)
+
+
+def test_what_cannot_work_is_refused_before_it_begins() -> None:
+    points, held_out = samples(300, 1), samples(20, 2)
+    with pytest.raises(ValueError, match="at least as many as `inducing`"):
+        fit_family(points[:100], held_out)
+    with pytest.raises(ValueError, match="must have 2 components"):
+        fit_family(points, held_out[:, :1])
+    with pytest.raises(ValueError, match="`training_points` must be finite"):
+        fit_family(points * math.nan, held_out)
+    with pytest.raises(ValueError, match="`held_out` must have shape"):
+        fit_family(points, held_out[:0])
+    with pytest.raises(ValueError, match="second moment"):
+        SlicedScoreMatching(slicing=Unknown(), variance_reduction=True)
+    family = DeepKernelExponentialFamily(points[:5], generator=torch.Generator())
+    with pytest.raises(ValueError, match="must have 2 components"):
+        family.score(torch.zeros(3))
+    with pytest.raises(ValueError, match="`base_width`"):
+        DeepKernelExponentialFamily(points[:5], base_width=0.0)
+    with pytest.raises(ValueError, match="`log_widths`"):
+        DeepKernelExponentialFamily(points[:5], log_widths=(), generator=torch.Generator())
+    with pytest.raises(ValueError, match="`samples`"):
+        log_normalizer(family, samples=1, generator=torch.Generator())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"inducing": 0}, {"batch": 1}, {"learning_rate": math.inf}, {"precision": "float16"}, {"patience": 0}],
+    ids=str,
+)
+def test_a_training_out_of_range_is_refused(setting: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(setting))}`"):
+        FamilyTraining(**setting)  # type: ignore[arg-type]
