@@ -11,3 +11,6 @@ from .fit import fit_family as fit_family
 from .objectives import ExactScoreMatching as ExactScoreMatching
 from .objectives import FamilyObjective as FamilyObjective
 from .objectives import SlicedScoreMatching as SlicedScoreMatching
+from .proposals import DefensiveMixture as DefensiveMixture
+from .proposals import IsotropicGaussian as IsotropicGaussian
+from .proposals import Proposal as Proposal

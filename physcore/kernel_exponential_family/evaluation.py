@@ -1,7 +1,7 @@
 r"""How good a density is: its exact score matching loss, and the normaliser that its likelihood needs.
 
 .. math:: \mathcal L = E\left[\tfrac12 |s|^2 + \nabla \cdot s\right], \qquad
-          \log Z = \log E_{x \sim N(0, \sigma^2 1)}\left[\tilde p(x) / N(x; 0, \sigma^2 1)\right]
+          \log Z = \log E_{x \sim q}\left[\tilde p(x) / q(x)\right]
 
 Source: Hyvärinen, Estimation of non-normalized statistical models by score matching (2005); importance sampling: Owen,
 Monte Carlo theory, methods and examples (2013), chapter 9.
@@ -16,6 +16,7 @@ from torch import Tensor
 from physcore.errors import NumericalError
 from physcore.kernel_exponential_family.directions import Directions
 from physcore.kernel_exponential_family.family import DeepKernelExponentialFamily
+from physcore.kernel_exponential_family.proposals import IsotropicGaussian, Proposal
 
 __all__ = ["Estimate", "LogNormalizer", "log_normalizer", "score_matching_loss"]
 
@@ -74,41 +75,40 @@ def log_normalizer(
     family: DeepKernelExponentialFamily,
     *,
     samples: int = 1_000_000,
-    width: float = 2.0,
+    proposal: Proposal | None = None,
     generator: torch.Generator,
 ) -> LogNormalizer:
-    r"""Estimate the log normaliser by importance sampling from :math:`N(0, \sigma^2 1)`.
+    r"""Estimate the log normaliser by importance sampling.
 
     Arguments:
         family: The density.
         samples: How many points are drawn, at least two.
-        width: :math:`\sigma`, in units of the state; the base measure's width bounds the weights.
-        generator: Source of randomness.
+        proposal: Law they are drawn from; the base measure when None, which bounds the weights.
+        generator: Source of randomness, on the device of the family.
 
     Raises:
-        ValueError: If there are fewer than two samples or the width is not positive.
+        ValueError: If there are fewer than two samples.
         NumericalError: If the weights are not finite.
 
     Error:
-        The standard error is itself an estimate, and too small where few samples carry the weights.
+        The standard error is itself an estimate. Where few effective samples are left it is too small, and the
+        normaliser is more likely too small than too large.
     """
     if samples < 2:
         raise ValueError(f"`samples` must be at least 2; got {samples}.")
-    if not (width > 0 and math.isfinite(width)):
-        raise ValueError(f"`width` must be positive and finite; got {width}.")
-    weights, like, norm = [], family.inducing, 0.5 * family.dimension * math.log(2 * math.pi * width**2)
+    law = proposal or IsotropicGaussian(dimension=family.dimension, width=family.base_width)
+    weights = []
     for first in range(0, samples, SAMPLES_AT_ONCE):
-        count = min(SAMPLES_AT_ONCE, samples - first)
-        white = torch.randn(count, family.dimension, generator=generator, dtype=like.dtype, device=like.device)
-        weights.append(family.log_density_unnormalised(width * white) + 0.5 * white.square().sum(-1))
-    logarithms = torch.cat(weights).double()
+        points = law.sample(min(SAMPLES_AT_ONCE, samples - first), generator)
+        weights.append(family.log_density_unnormalised(points).double() - law.log_density(points))
+    logarithms = torch.cat(weights)
     if not bool(torch.isfinite(logarithms).all()):
         raise NumericalError("the importance weights are not finite; the density or its coefficients overflow.")
     largest = logarithms.max()
     relative = (logarithms - largest).exp()
     mean = relative.mean()
     return LogNormalizer(
-        value=float(mean.log() + largest) + norm,
+        value=float(mean.log() + largest),
         standard_error=float(relative.std() / mean) / math.sqrt(samples),
         effective_samples=float(relative.sum().square() / relative.square().sum()),
     )

@@ -10,8 +10,10 @@ from torch import Tensor
 from physcore.errors import NumericalError
 from physcore.kernel_exponential_family import (
     DeepKernelExponentialFamily,
+    DefensiveMixture,
     FamilyObjective,
     FamilyTraining,
+    IsotropicGaussian,
     SlicedScoreMatching,
     fit_family,
     log_normalizer,
@@ -22,7 +24,7 @@ from physcore.score.slicings import ElementwiseWarp, RandomFourier, Slicing, Sli
 from physcore.transform import Arcsinh
 
 MIXTURE = GaussianMixture(means=((-1.5, 0.0), (1.5, 0.5)), width=0.5)
-SHORT = FamilyTraining(inducing=40, batch=100, epochs=6, refit_points=200, ridge_steps=100, ridge_learning_rate=0.01)
+BRIEF = FamilyTraining(inducing=30, batch=100, epochs=6, refit_points=100, ridge_steps=50, ridge_learning_rate=0.01)
 TINY = FamilyTraining(inducing=5, batch=20, epochs=1, refit_points=50, ridge_steps=3)
 WARPED = SlicedScoreMatching(slicing=ElementwiseWarp(bijection=Arcsinh(scale=2.0)), variance_reduction=True)
 
@@ -46,32 +48,55 @@ def gaussian_error() -> float:
 
 @pytest.mark.parametrize("objective", [None, WARPED], ids=["exact", "generalised slices"])
 def test_a_mixture_is_learned(objective: FamilyObjective | None) -> None:
-    family = fit_family(samples(1000, 1), samples(200, 2), objective=objective, training=SHORT, seed=4)
-    assert relative_error(family) < 0.1 < 0.5 * gaussian_error()
+    family = fit_family(samples(600, 1), samples(100, 2), objective=objective, training=BRIEF, seed=4)
+    assert relative_error(family) < 0.15 < 0.5 * gaussian_error()
     assert family.inducing.dtype is torch.float64
     assert family.history is not None
-    assert family.history.sizes["step"] == 60
+    assert family.history.sizes["step"] == 36
     best = int(np.argmin(family.history["validation_loss"].values))
     assert family.history.attrs["best_step"] == best
 
 
-def test_the_density_is_normalised_by_importance_sampling() -> None:
-    family = fit_family(samples(1000, 1), samples(200, 2), training=SHORT, seed=4)
-    estimate = log_normalizer(family, samples=20_000, generator=torch.Generator().manual_seed(5))
-    axis = torch.linspace(-8, 8, 401, dtype=torch.float64)
-    cell = float(axis[1] - axis[0])
+@pytest.mark.parametrize("near", [False, True], ids=["base measure", "kernels about samples"])
+def test_the_density_is_normalised_by_importance_sampling(near: bool) -> None:
+    points = samples(400, 1)
+    family = fit_family(points, samples(100, 2), training=BRIEF, seed=4)
+    broad = IsotropicGaussian(dimension=2)
+    proposal = DefensiveMixture(centres=points[:100], broad=broad, widths=(0.3, 0.6)) if near else None
+    generator = torch.Generator().manual_seed(5)
+    estimate = log_normalizer(family, samples=20_000, proposal=proposal, generator=generator)
+    axis = torch.linspace(-8, 8, 201, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
-    exact = float(torch.logsumexp(family.log_density_unnormalised(grid), 0)) + 2 * math.log(cell)
+    exact = float(torch.logsumexp(family.log_density_unnormalised(grid), 0)) + 2 * math.log(float(axis[1] - axis[0]))
     assert estimate.standard_error < 0.02
     assert abs(estimate.value - exact) < 5 * estimate.standard_error
     assert abs(estimate.value + 0.2 - exact) > 5 * estimate.standard_error
     fresh = samples(2000, 3)
     likelihood = float((family.log_density_unnormalised(fresh) - exact).mean())
     truth = float(MIXTURE.log_density(fresh).mean())
-    assert truth - 0.15 < likelihood < truth
+    assert truth - 0.3 < likelihood < truth
     assert torch.isnan(family.log_density(fresh)).all()
     family.log_normalizer.fill_(estimate.value)
     torch.testing.assert_close(family.log_density(fresh), family.log_density_unnormalised(fresh) - estimate.value)
+
+
+def test_a_proposal_is_drawn_from_its_density() -> None:
+    broad = IsotropicGaussian(dimension=2, width=1.5)
+    mixture = DefensiveMixture(centres=samples(20, 1), broad=broad, widths=(0.3, 0.8), broad_share=0.3)
+    drawn = mixture.sample(20_000, torch.Generator().manual_seed(5))
+    for law in (broad, DefensiveMixture(centres=samples(20, 1), broad=broad, widths=(0.8,), broad_share=0.1)):
+        ratios = (law.log_density(drawn) - mixture.log_density(drawn)).exp()
+        error = float(ratios.std()) / math.sqrt(len(ratios))
+        assert error < 0.02
+        assert abs(float(ratios.mean()) - 1) < 5 * error
+    with pytest.raises(ValueError, match="`width`"):
+        IsotropicGaussian(dimension=2, width=-1.0)
+    with pytest.raises(ValueError, match="`widths`"):
+        DefensiveMixture(centres=drawn, broad=broad, widths=())
+    with pytest.raises(ValueError, match="`broad_share`"):
+        DefensiveMixture(centres=drawn, broad=broad, broad_share=1.0)
+    with pytest.raises(ValueError, match="`centres`"):
+        DefensiveMixture(centres=drawn[:, :1], broad=broad)
 
 
 def test_a_fresh_family_is_its_base_measure() -> None:
