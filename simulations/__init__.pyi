@@ -42,6 +42,7 @@ from .processes import Overdamped as Overdamped
 from .processes import OverdampedLangevin as OverdampedLangevin
 from .processes import PriorDiffusion as PriorDiffusion
 from .processes import SoftSpheres as SoftSpheres
+from .processes import StudentDiffusion as StudentDiffusion
 from .processes import TiltedRing as TiltedRing
 from .processes import UnderdampedLangevin as UnderdampedLangevin
 from .processes import VanDerPol as VanDerPol

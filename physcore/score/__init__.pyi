@@ -22,8 +22,10 @@ from .networks import Potential as Potential
 from .networks import ResidualMLP as ResidualMLP
 from .networks import UNet as UNet
 from .objectives import Batch as Batch
+from .objectives import DiffusionScoreMatching as DiffusionScoreMatching
 from .objectives import EulerDenoising as EulerDenoising
 from .objectives import ExactDenoising as ExactDenoising
+from .objectives import GeneralizedSlicedScoreMatching as GeneralizedSlicedScoreMatching
 from .objectives import ImplicitScoreMatching as ImplicitScoreMatching
 from .objectives import LocalDenoising as LocalDenoising
 from .objectives import MixtureDenoising as MixtureDenoising

@@ -24,4 +24,4 @@ def drawn_probes(kind: Probes, like: Tensor, generator: torch.Generator) -> Tens
     normals = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     if kind == "gaussian":
         return normals
-    return normals * (like.shape[-1] ** 0.5 / normals.norm(dim=-1, keepdim=True))
+    return normals * (like.shape[-1] / normals.square().sum(-1, keepdim=True)).sqrt()

@@ -20,6 +20,7 @@ from .overdamped import Overdamped as Overdamped
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
 from .prior_diffusion import PriorDiffusion as PriorDiffusion
 from .soft_spheres import SoftSpheres as SoftSpheres
+from .student_diffusion import StudentDiffusion as StudentDiffusion
 from .tilted_ring import TiltedRing as TiltedRing
 from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin
 from .van_der_pol import VanDerPol as VanDerPol

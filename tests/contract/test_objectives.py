@@ -19,15 +19,25 @@ STATES = 33
 
 
 @pytest.fixture
-def batch(process: Process, objective: Objective, trajectories: xr.Dataset, lag: float) -> Batch:
-    batches = TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
-    suited = dataclasses.replace(objective, lag=lag) if objective.lag else objective
+def batches(process: Process, trajectories: xr.Dataset) -> TrajectoryBatches:
+    return TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
+
+
+@pytest.fixture
+def suited(objective: Objective, batches: TrajectoryBatches, lag: float) -> Objective:
+    """The default objective with the lag of the default run, and all that it measures beforehand."""
+    lagged = dataclasses.replace(objective, lag=lag) if objective.lag else objective
+    return lagged.fitted(batches.pilot)
+
+
+@pytest.fixture
+def batch(suited: Objective, batches: TrajectoryBatches) -> Batch:
     return batches.draw(STATES, batches.training_paths, suited, torch.Generator().manual_seed(2))
 
 
 @pytest.fixture
-def samples(process: Process, objective: Objective, batch: Batch) -> Samples:
-    return drawn(process, objective, batch)
+def samples(process: Process, suited: Objective, batch: Batch) -> Samples:
+    return drawn(process, suited, batch)
 
 
 def seeded(seed: int = 7) -> torch.Generator:
@@ -48,9 +58,9 @@ def test_repr_is_the_constructor_call(objective: Objective, exported: Exported) 
 
 
 def test_samples_are_as_many_as_promised_finite_and_no_earlier_than_their_states(
-    process: Process, objective: Objective, batch: Batch, samples: Samples
+    process: Process, suited: Objective, batch: Batch, samples: Samples
 ) -> None:
-    assert len(samples) == STATES * objective.samples_per_state
+    assert len(samples) == STATES * suited.samples_per_state
     assert samples.state.shape == (len(samples), len(samples.norms), process.dimension)
     assert torch.isfinite(samples.state).all()
     assert samples.time.min() >= batch.start.min()
@@ -60,30 +70,28 @@ def test_samples_are_as_many_as_promised_finite_and_no_earlier_than_their_states
 
 
 def test_loss_has_one_finite_entry_for_each_sample(
-    objective: Objective, default_score: ScoreModel, samples: Samples
+    suited: Objective, default_score: ScoreModel, samples: Samples
 ) -> None:
-    loss = objective.loss(default_score, samples, seeded())
+    loss = suited.loss(default_score, samples, seeded())
     assert loss.shape == (len(samples),)
     assert loss.dtype == next(default_score.parameters()).dtype
     assert torch.isfinite(loss).all()
 
 
-def test_loss_of_prepared_samples_is_the_same(
-    objective: Objective, default_score: ScoreModel, samples: Samples
-) -> None:
-    prepared = objective.prepared(default_score, samples)
-    expected = objective.loss(default_score, samples, seeded())
-    torch.testing.assert_close(objective.loss(default_score, prepared, seeded()), expected, rtol=1e-4, atol=1e-4)
+def test_loss_of_prepared_samples_is_the_same(suited: Objective, default_score: ScoreModel, samples: Samples) -> None:
+    prepared = suited.prepared(default_score, samples)
+    expected = suited.loss(default_score, samples, seeded())
+    torch.testing.assert_close(suited.loss(default_score, prepared, seeded()), expected, rtol=1e-4, atol=1e-4)
     if samples.target is not None:
         for rows in (slice(3, 9), torch.tensor([7, 3, 3])):
-            some = objective.loss(default_score, prepared.rows(rows), seeded())
+            some = suited.loss(default_score, prepared.rows(rows), seeded())
             torch.testing.assert_close(some, expected[rows], rtol=1e-3, atol=1e-3)
 
 
 def test_samples_are_a_function_of_their_generator(
-    process: Process, objective: Objective, batch: Batch, samples: Samples
+    process: Process, suited: Objective, batch: Batch, samples: Samples
 ) -> None:
-    again, other = drawn(process, objective, batch), drawn(process, objective, batch, 8)
+    again, other = drawn(process, suited, batch), drawn(process, suited, batch, 8)
     assert torch.equal(samples.state, again.state)
     if samples.target is not None:
         assert again.target is not None
@@ -92,10 +100,10 @@ def test_samples_are_a_function_of_their_generator(
 
 
 def test_gradient_reaches_the_parameters_and_nothing_else(
-    process: Process, objective: Objective, default_score: ScoreModel, batch: Batch
+    process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
 ) -> None:
     watched = Batch(state=batch.state.clone().requires_grad_(), start=batch.start.clone(), time=batch.time.clone())
-    objective.loss(default_score, drawn(process, objective, watched), seeded()).mean().backward()
+    suited.loss(default_score, drawn(process, suited, watched), seeded()).mean().backward()
     assert watched.state.grad is None
     gradients = [parameter.grad for parameter in default_score.parameters()]
     default_score.zero_grad()
@@ -104,11 +112,11 @@ def test_gradient_reaches_the_parameters_and_nothing_else(
 
 
 def test_input_and_model_are_left_untouched(
-    process: Process, objective: Objective, default_score: ScoreModel, batch: Batch
+    process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
 ) -> None:
     kept = [getattr(batch, name).clone() for name in ("state", "start", "time")]
     state = {name: value.clone() for name, value in default_score.state_dict().items()}
-    objective.loss(default_score, drawn(process, objective, batch), seeded())
+    suited.loss(default_score, drawn(process, suited, batch), seeded())
     assert all(
         torch.equal(getattr(batch, name), old) for name, old in zip(("state", "start", "time"), kept, strict=True)
     )
@@ -116,7 +124,7 @@ def test_input_and_model_are_left_untouched(
 
 
 def test_an_empty_batch_gives_an_empty_loss(
-    process: Process, objective: Objective, default_score: ScoreModel, batch: Batch
+    process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
 ) -> None:
-    empty = drawn(process, objective, batch.rows(slice(0, 0)))
-    assert objective.loss(default_score, empty, seeded()).shape == (0,)
+    empty = drawn(process, suited, batch.rows(slice(0, 0)))
+    assert suited.loss(default_score, empty, seeded()).shape == (0,)

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
+from physcore.score.components import Components
 from physcore.score.model import ScoreFrame, ScoreModel
 from physcore.score.objectives.objective import Batch, Objective, Sampler, Samples
-from physcore.score.weightings import OwnFrame, Weighting
 
 __all__ = ["Differentiable", "Implicit"]
 
@@ -33,6 +33,7 @@ class Differentiable:
         state: Points, shape ``(batch, component)``.
         time: Times, shape ``(batch,)``.
         frame: The model's frame there.
+        learned: The components that the model learns.
         applied: :math:`A s_\theta`, shape ``(batch, entry)``.
         further: Whether derivatives are to be differentiated in the parameters.
     """
@@ -40,6 +41,7 @@ class Differentiable:
     state: Tensor
     time: Tensor
     frame: ScoreFrame
+    learned: Components
     applied: Tensor
     further: bool
 
@@ -49,17 +51,33 @@ class Differentiable:
             values.sum(), self.state, retain_graph=True, create_graph=self.further, materialize_grads=True
         )[0]
 
+    def sliced(self, across: Tensor, direction: Tensor, bending: Tensor | None, *, square: bool) -> Tensor:
+        r"""Return the loss along a direction of each sample.
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+        .. math:: \tfrac12 (w \cdot s_\theta)^2 + w \cdot \nabla (w \cdot s_\theta)
+                  + (\operatorname{div} w)(w \cdot s_\theta), \qquad w = A^T u
+
+        Arguments:
+            across: :math:`u`, shape ``(batch, entry)``, not differentiated in the points.
+            direction: :math:`w`, shape ``(batch, component)``.
+            bending: :math:`(w \cdot \nabla) u + (\operatorname{div} w)\,u`, shape of ``across``; None where it vanishes
+                or is taken elsewhere.
+            square: Whether the square is among the terms.
+
+        Returns:
+            Shape ``(batch,)``.
+        """
+        along = (self.applied * across).sum(-1)
+        loss = (self.gradient(along) * direction).sum(-1)
+        if bending is not None:
+            loss = loss + (self.applied * bending).sum(-1)
+        return loss + 0.5 * along.square() if square else loss
+
+
 class Implicit(Objective):
-    """An objective whose samples are the simulated states.
-
-    Arguments:
-        weighting: The weight of the loss.
-    """
+    """An objective whose samples are the simulated states; subclasses write ``losses``."""
 
     twice_differentiated: ClassVar[bool] = True
-    weighting: Weighting = dataclasses.field(default_factory=OwnFrame)
 
     def sampler(self, process: Process) -> Sampler:
         """Return what takes states as they are; see ``Objective.sampler``."""
@@ -76,7 +94,7 @@ class Implicit(Objective):
             state, time = samples.points.detach().requires_grad_(), samples.times
             prepared = model.prepare(state, time)
             applied = self.weighting.apply(model.process, model.weighted(prepared), prepared.frame, time)
-            score = Differentiable(state, time, prepared.frame, applied, further)
+            score = Differentiable(state, time, prepared.frame, model.learned, applied, further)
             losses = self.losses(model.process, score, generator)
         return losses if further else losses.detach()
 

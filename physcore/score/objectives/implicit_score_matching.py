@@ -18,6 +18,7 @@ from torch import Tensor
 from physcore.process import Process
 from physcore.score.objectives.implicit import Differentiable, Implicit
 from physcore.score.probes import Probes, drawn_probes
+from physcore.score.weightings import OwnFrame, Weighting
 
 __all__ = ["ImplicitScoreMatching"]
 
@@ -27,15 +28,16 @@ class ImplicitScoreMatching(Implicit):
     """Implicit score matching at the simulated states.
 
     Arguments:
+        weighting: The weight of the loss.
         divergence: Exact, at one derivative for each component, or by Hutchinson's probes.
         probes: Law of the probes; signs have the lower variance.
         probe_count: Probes of a sample.
-        weighting: The weight of the loss.
 
     Raises:
         ValueError: If there is not at least one probe.
     """
 
+    weighting: Weighting = dataclasses.field(default_factory=OwnFrame)
     divergence: Literal["exact", "hutchinson"] = "exact"
     probes: Probes = "rademacher"
     probe_count: int = 1

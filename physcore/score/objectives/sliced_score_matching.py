@@ -23,6 +23,7 @@ from torch import Tensor
 from physcore.process import Process
 from physcore.score.objectives.implicit import Differentiable, Implicit
 from physcore.score.probes import Probes, drawn_probes
+from physcore.score.weightings import OwnFrame, Weighting
 
 __all__ = ["SlicedScoreMatching"]
 
@@ -32,15 +33,16 @@ class SlicedScoreMatching(Implicit):
     """Sliced score matching at the simulated states.
 
     Arguments:
+        weighting: The weight of the loss; every one can be used.
         projections: Law of the directions.
         projection_count: Directions of a sample.
         variance_reduction: Whether the square of the score is taken whole instead of along the directions.
-        weighting: The weight of the loss; every one can be used.
 
     Raises:
         ValueError: If there is not at least one direction.
     """
 
+    weighting: Weighting = dataclasses.field(default_factory=OwnFrame)
     projections: Probes = "rademacher"
     projection_count: int = 1
     variance_reduction: bool = True
@@ -55,12 +57,11 @@ class SlicedScoreMatching(Implicit):
         for _ in range(self.projection_count):
             across = drawn_probes(self.projections, score.applied, generator)
             direction = self.weighting.transposed(process, across, score.frame, score.time)
-            along = (score.applied * across).sum(-1)
-            total = total + (score.gradient(along) * direction).sum(-1)
+            bending = None
             if direction.requires_grad:
                 probe = drawn_probes(self.projections, direction, generator)
-                total = total + along * (score.gradient((direction * probe).sum(-1)) * probe).sum(-1)
-            if not self.variance_reduction:
-                total = total + 0.5 * along.square()
+                divergence = (score.gradient((direction * probe).sum(-1)) * probe).sum(-1, keepdim=True)
+                bending = divergence * across
+            total = total + score.sliced(across, direction, bending, square=not self.variance_reduction)
         total = total / self.projection_count
         return total + 0.5 * score.applied.square().sum(-1) if self.variance_reduction else total

@@ -46,7 +46,7 @@ class DiffusionMatrix(Slicing):
         """
 
     def transposed(self, state: Tensor, covector: Tensor) -> Tensor:
-        r"""Return :math:`m(x)^T u`, by autodiff unless a subclass writes it.
+        r"""Return :math:`m(x)^T u`, from the columns unless a subclass writes it.
 
         Arguments:
             state: Points :math:`x`, shape ``(..., component)``.

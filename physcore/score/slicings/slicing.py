@@ -12,7 +12,7 @@ Source: Robbins, Score Change of Variables (2024), for projections that are not 
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -97,7 +97,7 @@ class Slicing(abc.ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} knows no second moment of its fields.")
 
-    def fitted(self, pilot: Pilot) -> "Slicing":
+    def fitted(self, pilot: Pilot) -> Self:
         """Return the slicing with all that it measures known; itself when there is nothing to measure.
 
         Arguments:
@@ -105,7 +105,7 @@ class Slicing(abc.ABC):
         """
         return self
 
-    def restricted(self, components: Sequence[int]) -> "Slicing":
+    def restricted(self, components: Sequence[int]) -> Self:
         """Return the slicing of some components by themselves; itself where all are treated alike.
 
         Arguments:

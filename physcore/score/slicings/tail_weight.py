@@ -2,9 +2,10 @@ r"""A weight that grows into heavy tails.
 
 .. math:: m = \operatorname{diag}\left(1 + z_i^2\right)^p, \qquad z_i = (x_i - a_i) / b_i
 
-Where a score decays as :math:`1 / x`, plain score matching hardly sees it; with :math:`p = 1` this weight lets it rise
-with :math:`x` instead. It is the inverse slope of :math:`b \arctan z`, with :math:`p = 1/2` of
-:math:`b \operatorname{arsinh} z`; with negative :math:`p` it weighs outliers down.
+Where a score decays as :math:`1 / x`, plain score matching hardly sees it. With :math:`p = 1/2`, the inverse slope of
+:math:`b \operatorname{arsinh} z`, the weighted score tends to a constant far out, and its mean square exists for every
+such law. With :math:`p = 1`, the inverse slope of :math:`b \arctan z`, it rises with :math:`x`, and so does the noise
+of few outliers. Negative :math:`p` weighs them down.
 
 Source: Barp et al., Minimum Stein discrepancy estimators (2019), the weight of Student's law; measured location and
 scale, and other powers, are derived.
@@ -13,6 +14,7 @@ scale, and other powers, are derived.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from torch import Tensor
 
@@ -41,7 +43,7 @@ class TailWeight(DiffusionMatrix):
 
     locations: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
-    exponent: float = 1.0
+    exponent: float = 0.5
 
     def __post_init__(self) -> None:
         if len(self.locations) != len(self.scales):
@@ -68,7 +70,7 @@ class TailWeight(DiffusionMatrix):
         entry, slope = self._entries(state)
         return 2 * entry * slope
 
-    def fitted(self, pilot: Pilot) -> "TailWeight":
+    def fitted(self, pilot: Pilot) -> Self:
         """Return the weight with location and scale of the simulated states; see ``Slicing.fitted``.
 
         Raises:
@@ -82,9 +84,9 @@ class TailWeight(DiffusionMatrix):
         scale = DEVIATION * (states - median).abs().median(0).values
         if not bool((scale > 0).all()):
             raise ValueError("`scales` cannot be measured: most values of a component are the same. Give them.")
-        return TailWeight(locations=tuple(median.tolist()), scales=tuple(scale.tolist()), exponent=self.exponent)
+        return dataclasses.replace(self, locations=tuple(median.tolist()), scales=tuple(scale.tolist()))
 
-    def restricted(self, components: Sequence[int]) -> "TailWeight":
+    def restricted(self, components: Sequence[int]) -> Self:
         """Return the weight of some components; see ``Slicing.restricted``."""
         locations, scales = (tuple(values[i] for i in components) for values in (self.locations, self.scales))
         return dataclasses.replace(self, locations=locations, scales=scales)

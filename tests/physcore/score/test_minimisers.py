@@ -1,5 +1,6 @@
 """The minimiser of every objective is the score: the gradient of its loss vanishes there, and not beside it."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -11,8 +12,10 @@ from physcore.law import Gaussian
 from physcore.mixture import GaussianMixture
 from physcore.score import (
     Batch,
+    DiffusionScoreMatching,
     EulerDenoising,
     ExactDenoising,
+    GeneralizedSlicedScoreMatching,
     ImplicitScoreMatching,
     Likelihood,
     LocalDenoising,
@@ -20,7 +23,10 @@ from physcore.score import (
     Objective,
     OwnFrame,
     Perceptual,
+    QuadraticProjection,
+    RandomFourier,
     SlicedScoreMatching,
+    TailWeight,
     Uniform,
     Weighting,
 )
@@ -116,6 +122,24 @@ def test_implicit_objectives_of_driven_components_are_stationary_at_their_score(
     state = WAVY.sample(SAMPLES, seeded(1))
     assert gradient_z(objective, WAVY.score, state, SPRING) < 5
     assert gradient_z(objective, lambda y: 0.8 * WAVY.score(y), state, SPRING) > 5
+
+
+TAILS = TailWeight(locations=(0.2, 0.5), scales=(1.5, 1.0), exponent=1.0)
+ALONG_FIELDS = {
+    "diffusion": DiffusionScoreMatching(matrix=TAILS),
+    "diffusion, sliced": DiffusionScoreMatching(matrix=TAILS, divergence="sliced", variance_reduction=False),
+    "tails": GeneralizedSlicedScoreMatching(slicing=dataclasses.replace(TAILS, exponent=-0.5)),
+    "quadratic": GeneralizedSlicedScoreMatching(slicing=QuadraticProjection(curvature=0.3), projection_count=2),
+    "fourier": GeneralizedSlicedScoreMatching(slicing=RandomFourier(frequency=0.5), variance_reduction=False),
+}
+
+
+@pytest.mark.parametrize("process", [TRAP, SPRING], ids=["all components", "driven components"])
+@pytest.mark.parametrize("kind", ALONG_FIELDS)
+def test_objectives_along_fields_are_stationary_at_the_score_of_the_states(kind: str, process: Process) -> None:
+    state = WAVY.sample(SAMPLES, seeded(1))
+    assert gradient_z(ALONG_FIELDS[kind], WAVY.score, state, process) < 5
+    assert gradient_z(ALONG_FIELDS[kind], lambda y: 0.8 * WAVY.score(y), state, process) > 5
 
 
 DENOISING = {

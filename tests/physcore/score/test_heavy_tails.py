@@ -1,0 +1,44 @@
+"""Location and scale of a heavy-tailed law: diffusion score matching finds them from where score matching runs away."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from physcore.score import DiffusionScoreMatching, MatrixFunction
+
+_place = importlib.util.spec_from_file_location(
+    "student_location_scale", Path(__file__).parents[2] / "benchmarks" / "student_location_scale.py"
+)
+assert _place is not None
+assert _place.loader is not None
+study = sys.modules.setdefault(_place.name, importlib.util.module_from_spec(_place))
+_place.loader.exec_module(study)
+
+
+def test_diffusion_score_matching_agrees_from_every_start_and_score_matching_does_not() -> None:
+    state = study.draws()
+    plain, fixed = (
+        [study.estimate(objective, state, start) for start in study.STARTS]
+        for objective in (study.PLAIN, study.weighted(state))
+    )
+    assert all(study.agree(found, fixed[0]) for found in fixed)
+    assert abs(fixed[0][0] - study.LOCATION) < 5
+    assert abs(fixed[0][1] - study.SCALE) < 3
+    assert all(study.agree(found, plain[0]) for found in plain[:3])
+    assert not study.agree(plain[3], plain[0])
+
+
+def test_a_weight_that_moves_with_the_model_is_refused_for_its_loss_has_no_minimum_at_the_law() -> None:
+    state, model = study.draws(), study.LocationScale(25.0, 10.0)
+
+    def moving(x: torch.Tensor) -> torch.Tensor:
+        return (1 + ((x - model.location) / model.log_scale.exp()).square()).unsqueeze(-1)
+
+    with pytest.raises(ValueError, match="depends on parameters that are trained"):
+        study.loss(DiffusionScoreMatching(matrix=MatrixFunction(function=moving)), model, state)
+    losses = [study.moving_weight(state, location) for location in (25.0, 50.0, 100.0, 200.0)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 1
