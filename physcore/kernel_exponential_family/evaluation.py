@@ -91,8 +91,9 @@ def log_normalizer(
         NumericalError: If the weights are not finite.
 
     Error:
-        The standard error is itself an estimate. Where few effective samples are left it is too small, and the
-        normaliser is more likely too small than too large.
+        The standard error is itself an estimate, and knows nothing of peaks that no sample has met: score matching hardly
+        feels a narrow one about a few training points, and it may hold nearly all of the mass. ``DefensiveMixture`` about
+        the training points meets those; where the two proposals disagree, the smaller normaliser is wrong.
     """
     if samples < 2:
         raise ValueError(f"`samples` must be at least 2; got {samples}.")

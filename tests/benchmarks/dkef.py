@@ -4,8 +4,8 @@ Run as ``python tests/benchmarks/dkef.py FOLDER [--tables red-wine ...] [--objec
 where the folder holds ``winequality-red.csv``, ``winequality-white.csv`` and ``parkinsons_updrs.data``; a table that is
 missing is left out, with a word. Preparation and training are those of Song, Garg, Shi and Ermon, Sliced score matching
 (2019). For each table, objective and seed: exact score matching loss on the test rows, and their mean log likelihood
-with the normaliser from a million importance samples of N(0, 4), the protocol's proposal, of which few may carry all
-weight, and from 300,000 samples of kernels about training rows. Every finished fit is written into ``dkef.json`` in the
+with the normaliser from a million importance samples of N(0, 4), the protocol's proposal, and from 300,000 samples of
+kernels about training rows, which meet narrow peaks that the first never sees. Every finished fit is written into ``dkef.json`` in the
 working directory, and a fit found there is not done again; the densities are kept in ``dkef-fits``. The table has means
 over the seeds with their standard errors, beside a Gaussian fitted to the same training rows.
 """
@@ -173,10 +173,10 @@ def summary(cells: dict[str, Row], name: str) -> list[Row]:
         line["loss"] = shown([cell["loss"] for cell in own])
         line["log likelihood"] = shown([cell["log_likelihood"] for cell in own])
         if objective != BASELINE:
+            near = [cell["near_log_likelihood"] for cell in own]
             line["error of log Z"] = max(cell["log_normalizer_error"] for cell in own)
-            line["near proposal"] = shown([cell["near_log_likelihood"] for cell in own])
-            line["its error"] = max(cell["near_log_normalizer_error"] for cell in own)
-            line["beats the Gaussian"] = verdict(own, gaussian)
+            line["nearer proposal: median (worst)"] = f"{statistics.median(near):.2f} ({min(near):.2f})"
+            line["beats the Gaussian: loss, likelihood, nearer"] = verdict(own, gaussian)
             line["steps"] = f"{statistics.median(cell['steps'] for cell in own):.0f}"
             line["CPU s"] = f"{statistics.median(cell['cpu_s'] for cell in own):.0f}"
         lines.append(line)
@@ -190,12 +190,15 @@ def shown(values: Sequence[float]) -> str:
 
 
 def verdict(own: Sequence[Row], gaussian: Sequence[Row]) -> str:
-    """Return in how many seeds loss and likelihood are better than the Gaussian's, and NOT where the mean is not."""
+    """Return in how many seeds each quantity is better than the Gaussian's, and NOT where it is not in all."""
     words = []
-    for key, reached, sign in (("loss", "loss", -1), ("log_likelihood", "near_log_likelihood", 1)):
-        gains = [sign * (one[reached] - other[key]) for one, other in zip(own, gaussian, strict=True)]
-        count = f"{sum(gain > 0 for gain in gains)}/{len(gains)}"
-        words.append(count if statistics.fmean(gains) > 0 else f"NOT {count}")
+    for reached, other, sign in (
+        ("loss", "loss", -1),
+        ("log_likelihood", "log_likelihood", 1),
+        ("near_log_likelihood", "log_likelihood", 1),
+    ):
+        better = sum(sign * (one[reached] - null[other]) > 0 for one, null in zip(own, gaussian, strict=True))
+        words.append(f"{'' if better == len(own) else 'NOT '}{better}/{len(own)}")
     return ", ".join(words)
 
 
