@@ -91,9 +91,10 @@ def log_normalizer(
         NumericalError: If the weights are not finite.
 
     Error:
-        The standard error is itself an estimate, and knows nothing of peaks that no sample has met: score matching hardly
-        feels a narrow one about a few training points, and it may hold nearly all of the mass. ``DefensiveMixture`` about
-        the training points meets those; where the two proposals disagree, the smaller normaliser is wrong.
+        The standard error is itself an estimate, and knows nothing of peaks that no sample has met: score matching
+        hardly feels a narrow one about a few training points, and it may hold nearly all of the mass.
+        ``DefensiveMixture`` about the training points meets those; where two proposals disagree, the smaller
+        normaliser is wrong.
     """
     if samples < 2:
         raise ValueError(f"`samples` must be at least 2; got {samples}.")

@@ -5,9 +5,10 @@ where the folder holds ``winequality-red.csv``, ``winequality-white.csv`` and ``
 missing is left out, with a word. Preparation and training are those of Song, Garg, Shi and Ermon, Sliced score matching
 (2019). For each table, objective and seed: exact score matching loss on the test rows, and their mean log likelihood
 with the normaliser from a million importance samples of N(0, 4), the protocol's proposal, and from 300,000 samples of
-kernels about training rows, which meet narrow peaks that the first never sees. Every finished fit is written into ``dkef.json`` in the
-working directory, and a fit found there is not done again; the densities are kept in ``dkef-fits``. The table has means
-over the seeds with their standard errors, beside a Gaussian fitted to the same training rows.
+kernels about training rows, which meet narrow peaks that the first never sees. Every finished fit is written into
+``dkef.json`` in the working directory, and a fit found there is not done again; the densities are kept in
+``dkef-fits``. The table has means over the seeds with their standard errors, beside a Gaussian fitted to the same
+training rows.
 """
 
 import argparse

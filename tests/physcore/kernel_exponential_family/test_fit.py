@@ -19,6 +19,7 @@ from physcore.kernel_exponential_family import (
     log_normalizer,
     score_matching_loss,
 )
+from physcore.kernel_exponential_family.directions import Directions
 from physcore.mixture import GaussianMixture
 from physcore.score.slicings import ElementwiseWarp, RandomFourier, Slicing, SlicingField
 from physcore.transform import Arcsinh
@@ -78,6 +79,37 @@ def test_the_density_is_normalised_by_importance_sampling(near: bool) -> None:
     assert torch.isnan(family.log_density(fresh)).all()
     family.log_normalizer.fill_(estimate.value)
     torch.testing.assert_close(family.log_density(fresh), family.log_density_unnormalised(fresh) - estimate.value)
+
+
+def test_a_narrow_peak_is_met_from_the_samples_and_not_from_the_base_measure() -> None:
+    """A peak that holds nearly all of the mass, against its integral by Laplace's method."""
+    centre = torch.tensor([[0.5, -1.0, 2.0, 0.3, 1.0]], dtype=torch.float64)
+    narrow = DeepKernelExponentialFamily(
+        centre, log_widths=(-3.0,), generator=torch.Generator().manual_seed(1)
+    ).double()
+    narrow.requires_grad_(False).coefficients.fill_(60.0)
+    directions = Directions.axes(centre, second=True)
+    gram = narrow.kernels.log_widths.new_zeros(5, 5)
+    for i in range(5):
+        for j in range(5):
+            both = directions.tangents[i] + directions.tangents[j]
+            bent = [_second(narrow, centre, each) for each in (both, directions.tangents[i], directions.tangents[j])]
+            gram[i, j] = -0.5 * (bent[0] - bent[1] - bent[2])
+    height = float(narrow.log_density_unnormalised(centre))
+    peak = height + 2.5 * math.log(2 * math.pi) - 0.5 * float(torch.logdet(gram))
+    base = 2.5 * math.log(2 * math.pi * 4)
+    assert peak > base + 5
+    broad = log_normalizer(narrow, samples=5000, generator=torch.Generator().manual_seed(2))
+    assert broad.value == pytest.approx(base, abs=0.01)
+    assert broad.standard_error < 0.01  # sure of itself, and wrong
+    proposal = DefensiveMixture(centres=centre, broad=IsotropicGaussian(dimension=5), widths=(0.01, 0.03, 0.1))
+    near = log_normalizer(narrow, samples=20_000, proposal=proposal, generator=torch.Generator().manual_seed(2))
+    assert near.value == pytest.approx(peak, abs=0.2)
+
+
+def _second(family: DeepKernelExponentialFamily, points: Tensor, along: Tensor) -> float:
+    line = Directions(state=points, tangents=along.unsqueeze(0), bend=torch.zeros_like(points), slopes=1, curved=1)
+    return float(family.along(line).curvature)
 
 
 def test_a_proposal_is_drawn_from_its_density() -> None:
