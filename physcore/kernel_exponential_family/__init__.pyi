@@ -1,0 +1,16 @@
+from .deep_kernels import DeepKernels as DeepKernels
+from .evaluation import Estimate as Estimate
+from .evaluation import LogNormalizer as LogNormalizer
+from .evaluation import log_normalizer as log_normalizer
+from .evaluation import score_matching_loss as score_matching_loss
+from .family import DeepKernelExponentialFamily as DeepKernelExponentialFamily
+from .family import load_family as load_family
+from .family import save_family as save_family
+from .fit import FamilyTraining as FamilyTraining
+from .fit import fit_family as fit_family
+from .objectives import ExactScoreMatching as ExactScoreMatching
+from .objectives import FamilyObjective as FamilyObjective
+from .objectives import SlicedScoreMatching as SlicedScoreMatching
+from .proposals import DefensiveMixture as DefensiveMixture
+from .proposals import IsotropicGaussian as IsotropicGaussian
+from .proposals import Proposal as Proposal
