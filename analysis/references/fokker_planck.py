@@ -1,4 +1,4 @@
-r"""The score from the Fokker-Planck equation, solved on a grid in one or two dimensions.
+r"""The score from the Fokker-Planck equation, solved on a grid in one, two or three dimensions.
 
 .. math:: \partial_t p = -\nabla \cdot (f p) + \tfrac12 \nabla \cdot (G G^T \nabla p), \qquad s = \nabla \log p
 
@@ -43,15 +43,17 @@ class FokkerPlanck(Reference):
     Without options the box, the cells and the step are found. An equation is solved once for all times asked for.
 
     Arguments:
-        process: A process in one or two dimensions with an ``initial_log_density``.
+        process: A process in one to three dimensions with an ``initial_log_density``.
         box: Lower and upper end of each component, such as ``((-3, 3), (-6, 6))``; found from pilot paths, anew
             wherever the density has grown, shrunk or moved, when None. Nothing flows through its ends.
+        periods: Length of a turn of the components that close on themselves, by name, such as ``{"theta": 2 * pi}``.
+            The law is then that of the wrapped component, and states on every turn are answered alike.
         cells: Cells along each component, multiples of 4 from 32 on; refined until ``tolerance`` when None.
         step: Largest time step, shorter where a stretch between times would take less than 4; needs ``cells``. From the
             drift's rate when None.
         tolerance: Relative squared score error to refine to, of the full score and of the driven components.
-        max_cells: Cells in total beyond which refinement ends with a warning; 2^20 in two dimensions, 2^14 in one
-            when None.
+        max_cells: Cells in total beyond which refinement ends with a warning; 2^14, 2^20 and 2^21 in one, two and three
+            dimensions when None.
         progress: Called with the fraction done of each of the refinement's solutions; a bar on a terminal when None.
 
     Raises:
@@ -68,21 +70,27 @@ class FokkerPlanck(Reference):
         process: Process,
         *,
         box: Box | None = None,
+        periods: dict[str, float] | None = None,
         cells: tuple[int, ...] | None = None,
         step: float | None = None,
         tolerance: float = 1e-5,
         max_cells: int | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        dimension = process.dimension
-        if dimension not in (1, 2):
+        if process.dimension not in (1, 2, 3):
             raise ValueError(
-                f"`process` must have 1 or 2 dimensions for a grid; {type(process).__name__} has {dimension}. "
+                f"`process` must have 1 to 3 dimensions for a grid; {type(process).__name__} has {process.dimension}. "
                 "Use the exact reference or samples."
             )
         self.process = process
         self._options = Options(
-            dimension=dimension, box=box, cells=cells, step=step, tolerance=tolerance, max_cells=max_cells
+            names=tuple(variable.name for variable in process.variables),
+            box=box,
+            periods=periods,
+            cells=cells,
+            step=step,
+            tolerance=tolerance,
+            max_cells=max_cells,
         )
         self._progress = progress
         process.initial_log_density(process.sample_initial(1, torch.Generator().manual_seed(0)))
@@ -128,7 +136,7 @@ class FokkerPlanck(Reference):
         if all(self._nearest(time) is not None for time in wanted):
             return
         every = sorted({*self.times, *(time for time in wanted if self._nearest(time) is None)})
-        windows = survey(self.process, every[-1]).windows(self._options.box)
+        windows = survey(self.process, every[-1], self._options.turns).windows(self._options.box)
         self._solution = refine(self.process, windows, self._options.coarsest, every, self._announce, self._is_enough)
         for concern in self._solution.concerns(self.process.driven, self._options.goal):
             warnings.warn(concern, stacklevel=2)
@@ -253,7 +261,7 @@ class FokkerPlanck(Reference):
         return loaded
 
     def _is_enough(self, solution: Solution) -> bool:
-        return self._options.is_enough(solution.counts, solution.worst_error(self.process.driven))
+        return self._options.is_enough(solution.counts, len(solution.tables), solution.worst_error(self.process.driven))
 
     def _announce(self, resolution: Resolution) -> Callable[[float], None]:
         if self._progress is not None:

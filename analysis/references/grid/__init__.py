@@ -1,1 +1,1 @@
-"""Numerics of a density on a rectangular grid in one or two dimensions: the parts of ``FokkerPlanck``."""
+"""Numerics of a density on a rectangular grid in one, two or three dimensions: the parts of ``FokkerPlanck``."""

@@ -61,6 +61,7 @@ def write_solution(path: Path, process: Process, solution: Solution, options: st
             "cells": list(solution.counts),
             "step": solution.step,
             "edge": solution.edge,
+            "periodic": [int(closed) for closed in tables[0].cells.periodic],
         },
     )
     write_dataset(dataset, path)
@@ -80,13 +81,14 @@ def read_solution(path: Path, process: Process) -> tuple[Solution, str]:
         if dataset.attrs.get(key) != expected:
             raise ValueError(f"{path} holds another {key}: {dataset.attrs.get(key)!r} instead of {expected!r}.")
     tables, start = {}, 0
+    periodic = tuple(bool(closed) for closed in np.atleast_1d(dataset.attrs.get("periodic", [])))
     values = dataset["log_density"].values
     for k, time in enumerate(dataset["time"].values.tolist()):
         counts = tuple(int(count) for count in dataset["count"].values[k])
         lower, upper = (tuple(dataset[name].values[k].tolist()) for name in ("lower", "upper"))
-        cells = Cells(lower=lower, upper=upper, counts=counts)
+        cells = Cells(lower=lower, upper=upper, counts=counts, periodic=periodic)
         size = int(np.prod(counts))
-        part = np.asarray(values[start : start + size], dtype=np.float32).reshape(cells.shape)
+        part = np.asarray(values[start : start + size], dtype=np.float32).reshape(counts)
         tables[time] = LogDensityTable(cells, part, float(dataset["mass"].values[k]))
         start += size
     norms, errors = (

@@ -1,11 +1,10 @@
-r"""A rectangular grid of equal cells in one or two dimensions.
+r"""A rectangular grid of equal cells in one, two or three dimensions, some of which may close on themselves.
 
 .. math:: x_i = a + (i + \tfrac12) h, \qquad h = (b - a) / n
 
 A density is held by the probability :math:`m_i = p(x_i)\,h^d` that its value at the centre gives the cell. Sums
-over centres are then midpoint rules, which are spectrally accurate for a smooth density that vanishes at the box.
-Arrays are always two-dimensional, shape (cells of axis 0, cells of axis 1); a one-dimensional grid has one cell
-of width one along its second axis.
+over centres are then midpoint rules, which are spectrally accurate for a smooth density that vanishes at the box or
+goes around it. Arrays have one axis a dimension.
 """
 
 import dataclasses
@@ -28,21 +27,21 @@ class Cells:
         lower: Lower corner of the box, one number a dimension.
         upper: Upper corner of the box.
         counts: Number of cells along each dimension.
+        periodic: Whether each dimension closes on itself; none does when empty.
     """
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     counts: tuple[int, ...]
+    periodic: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "periodic", self.periodic or (False,) * len(self.counts))
 
     @property
     def dimension(self) -> int:
-        """Number of dimensions, 1 or 2."""
+        """Number of dimensions."""
         return len(self.counts)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of an array on the grid; the second length is 1 in one dimension."""
-        return self.counts[0], (self.counts[1] if self.dimension == 2 else 1)
 
     @property
     def widths(self) -> tuple[float, ...]:
@@ -63,24 +62,18 @@ class Cells:
         """Return the cell faces along one dimension, shape ``(cells + 1,)``."""
         return np.linspace(self.lower[axis], self.upper[axis], self.counts[axis] + 1)
 
-    def points(self, face_axis: int | None = None) -> Tensor:
+    def points(self, face_axis: int | None = None, single: tuple[int, ...] = ()) -> Tensor:
         """Return the points of the grid as states.
 
         Arguments:
             face_axis: Dimension along which to give faces instead of centres.
+            single: Dimensions along which to give one point alone, a centre.
 
         Returns:
-            Shape ``(points of axis 0, points of axis 1, component)``, float64; the second length is 1 in one
-            dimension.
+            Shape ``(*points of each dimension, component)``, float64.
         """
-        axes = [
-            torch.from_numpy(self.faces(axis) if axis == face_axis else self.centres(axis))
-            for axis in range(self.dimension)
-        ]
-        mesh = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-        return mesh if self.dimension == 2 else mesh.unsqueeze(1)
-
-    def refined(self, factors: tuple[float, ...]) -> "Cells":
-        """Return the same box with the number of cells along each dimension multiplied."""
-        counts = tuple(round(count * factor) for count, factor in zip(self.counts, factors, strict=True))
-        return Cells(lower=self.lower, upper=self.upper, counts=counts)
+        axes = []
+        for axis in range(self.dimension):
+            places = self.faces(axis) if axis == face_axis else self.centres(axis)
+            axes.append(torch.from_numpy(places[len(places) // 2 :][:1] if axis in single else places))
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from analysis.references.grid.cells import Array, Cells
+from analysis.references.grid.initial import initial_mass
 from analysis.references.grid.pilot import Window
 from analysis.references.grid.splitting import INNER, OUTER, Propagator, covariance_rate
 from analysis.references.grid.transport import Remap
 from physcore.errors import NumericalError
 from physcore.process import Process
 
-__all__ = ["Resolution", "initial_mass", "march"]
+__all__ = ["Resolution", "is_steady", "march", "regridded"]
 
 PROBES = 64
 Progress = Callable[[float], None]
@@ -54,19 +55,6 @@ class Resolution:
         return dataclasses.replace(self, counts=counts, halvings=self.halvings + 1)
 
 
-def initial_mass(process: Process, cells: Cells) -> Array:
-    """Return the probability of the cells at time zero, the density at the centres times the volume.
-
-    Raises:
-        NumericalError: If the density is not a number somewhere.
-    """
-    logarithm = process.initial_log_density(cells.points()).double()
-    density: Array = logarithm.exp().numpy().reshape(cells.shape)
-    if not np.isfinite(density).all():
-        raise NumericalError(f"The initial density of {process!r} is not finite on the grid at time 0.")
-    return density * cells.volume
-
-
 def march(
     process: Process,
     windows: Sequence[Window],
@@ -91,7 +79,7 @@ def march(
     """
     cells, mass = None, np.zeros(0)
     for window in windows:
-        box = Cells(lower=window.lower, upper=window.upper, counts=resolution.counts)
+        box = window.cells(resolution.counts)
         mass = initial_mass(process, box) if cells is None else regridded(mass, cells, box)
         if cells is None and times[0] <= window.start:
             yield times[0], box, mass
@@ -116,12 +104,10 @@ def march(
 def regridded(mass: Array, old: Cells, new: Cells) -> Array:
     """Return the probability on another box; what lies beyond it goes to the cells at its ends."""
     for axis in range(old.dimension):
-        shape = list(mass.shape)
-        shape[axis] = new.counts[axis] + 1
         faces = (new.faces(axis) - old.lower[axis]) / old.widths[axis]
-        feet = np.broadcast_to(faces[:, None] if axis == 0 else faces, shape)
-        if not np.allclose(faces, np.arange(new.counts[axis] + 1), atol=1e-9):
-            mass = Remap(feet, axis, old.counts[axis])(mass)
+        if len(faces) != old.counts[axis] + 1 or not np.allclose(faces, np.arange(len(faces)), atol=1e-9):
+            places = [-1 if i == axis else 1 for i in range(old.dimension)]
+            mass = Remap(faces.reshape(places), axis, mass.shape, old.periodic[axis])(mass)
     return mass
 
 

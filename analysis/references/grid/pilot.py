@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.references.grid.cells import Array
+from analysis.references.grid.cells import Array, Cells
 from physcore.errors import NumericalError
 from physcore.process import Process
 
-__all__ = ["Survey", "Window", "survey"]
+__all__ = ["SEED", "Survey", "Turns", "Window", "initial_paths", "survey"]
 
 PATHS = 4096
 SEED = 20240707
@@ -29,8 +29,11 @@ STIFFNESS = 0.5  # largest rate times step of a pilot step
 RECORDS = 256  # fewest steps of a pilot
 MOST_STEPS = 200_000
 GROWTH = 0.3  # largest relative growth of a variance in a pilot step
-WASTE = 1.3  # largest volume of a window's box over its smallest range
+WASTE = {1: 1.3, 2: 1.3, 3: 1.5}  # largest volume of a window's box over its smallest range, by dimension
 MARGIN = 0.06  # of the range, added on each side
+
+
+Turns = tuple[tuple[float, float] | None, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Window:
         lower: Lower corner of the box.
         upper: Upper corner of the box.
         rate: Root mean square rate of the drift's Jacobian, 1 / time.
+        periodic: Whether each component closes on itself; none does when empty.
     """
 
     start: float
@@ -50,6 +54,11 @@ class Window:
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     rate: float
+    periodic: tuple[bool, ...] = ()
+
+    def cells(self, counts: tuple[int, ...]) -> Cells:
+        """Return the box cut into cells."""
+        return Cells(lower=self.lower, upper=self.upper, counts=counts, periodic=self.periodic)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +70,14 @@ class Survey:
         lower: Smallest coordinates, shape ``(record, component)``.
         upper: Largest coordinates, shape ``(record, component)``.
         rates: Root mean square rates, shape ``(record,)``.
+        periodic: Whether each component closes on itself; its range is then the same at all times.
     """
 
     times: Array
     lower: Array
     upper: Array
     rates: Array
+    periodic: tuple[bool, ...]
 
     def windows(self, box: tuple[tuple[float, float], ...] | None = None) -> list[Window]:
         """Return windows of time with their boxes, joined end to end.
@@ -76,13 +87,14 @@ class Survey:
         """
         found = []
         volumes = np.prod(self.upper - self.lower, axis=-1)
+        waste = WASTE[self.lower.shape[-1]]
         first, last_record = 0, len(self.times) - 1
         if last_record == 0:
             return [self.window(0, 0, box)]
         while first < last_record:
             last = first + 1
             while last < last_record and (
-                box is not None or self.volume(first, last + 1) <= WASTE * volumes[first : last + 2].min()
+                box is not None or self.volume(first, last + 1) <= waste * volumes[first : last + 2].min()
             ):
                 last += 1
             found.append(self.window(first, last, box))
@@ -98,7 +110,7 @@ class Survey:
         """Return the window of some records."""
         part = slice(first, last + 1)
         lower, upper = self.lower[part].min(0), self.upper[part].max(0)
-        pad = MARGIN * (upper - lower)
+        pad = np.where(self.periodic, 0.0, MARGIN) * (upper - lower)
         ends = box or tuple(zip((lower - pad).tolist(), (upper + pad).tolist(), strict=True))
         return Window(
             start=float(self.times[first]),
@@ -106,15 +118,24 @@ class Survey:
             lower=tuple(low for low, _ in ends),
             upper=tuple(high for _, high in ends),
             rate=float(np.sqrt(np.mean(np.square(self.rates[part])))),
+            periodic=self.periodic,
         )
 
 
-def survey(process: Process, duration: float) -> Survey:
+def initial_paths(process: Process, generator: torch.Generator) -> Tensor:
+    """Return initial states, true ones and those of inflated spread, shape ``(2, path, component)``."""
+    true = process.sample_initial(PATHS, generator).double()
+    centre = true.mean(0)
+    return torch.stack([true, centre + INFLATION * (true - centre)])
+
+
+def survey(process: Process, duration: float, turns: Turns | None = None) -> Survey:
     """Follow pilot paths, true ones for the rates and inflated ones for the range.
 
     Arguments:
         process: The process.
         duration: Time to follow.
+        turns: Ends of one turn of each component that closes on itself, None of the others.
 
     Returns:
         The records.
@@ -123,9 +144,7 @@ def survey(process: Process, duration: float) -> Survey:
         NumericalError: If paths leave the finite numbers or need too many steps; the time is named.
     """
     generator = torch.Generator().manual_seed(SEED)
-    true = process.sample_initial(PATHS, generator).double()
-    centre = true.mean(0)
-    paths = torch.stack([true, centre + INFLATION * (true - centre)])
+    paths = initial_paths(process, generator)
     scale = torch.tensor([1.0, INFLATION], dtype=torch.float64)[:, None, None]
     times, lower, upper, rates = [], [], [], []
     time = 0.0
@@ -148,7 +167,17 @@ def survey(process: Process, duration: float) -> Survey:
         kick = torch.randn(2, PATHS, noise.shape[-1], dtype=torch.float64, generator=generator) @ noise.mT
         paths = drifted(process, paths, time, step) + scale * np.sqrt(step) * kick
         time = duration if time + step >= duration else time + step
-    return Survey(np.array(times), torch.stack(lower).numpy(), torch.stack(upper).numpy(), np.array(rates))
+    found = Survey(
+        np.array(times),
+        torch.stack(lower).numpy(),
+        torch.stack(upper).numpy(),
+        np.array(rates),
+        tuple(turn is not None for turn in turns or (None,) * process.dimension),
+    )
+    for axis, turn in enumerate(turns or ()):
+        if turn is not None:
+            found.lower[:, axis], found.upper[:, axis] = turn
+    return found
 
 
 def growth_time(state: Tensor, noise: Tensor) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.references.grid.cells import Array
+from analysis.references.grid.cells import Array, Cells
 from analysis.references.grid.march import Resolution, march
 from analysis.references.grid.pilot import Window
 from analysis.references.grid.refinement import extrapolated_error, score_difference, score_norm
@@ -88,16 +88,18 @@ def solve(
     tables, differences, edge = {}, {}, 0.0
     for time, cells, mass in march(process, windows, resolution, times, announce(resolution)):
         tables[time] = LogDensityTable.of(cells, mass)
-        edge = max(edge, rim_probability(mass, cells.dimension))
+        edge = max(edge, rim_probability(mass, cells))
         if before is not None:
             differences[time] = score_difference(tables[time], before.tables[time])
     return Level(tables, differences, edge)
 
 
-def rim_probability(mass: Array, dimension: int) -> float:
+def rim_probability(mass: Array, cells: Cells) -> float:
     """Return the probability in the outer twenty-fifth of the cells; the very last may be empty where all flows in."""
-    rims = []
-    for axis in range(dimension):
+    rims = [0.0]
+    for axis in range(cells.dimension):
+        if cells.periodic[axis]:
+            continue
         moved = np.moveaxis(mass, axis, 0)
         rim = max(2, len(moved) // 25)
         rims.append(moved[:rim].sum() + moved[-rim:].sum())

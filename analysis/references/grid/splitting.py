@@ -3,14 +3,16 @@ r"""The composition of transport and noise steps over time.
 .. math:: e^{\Delta t (A + B)} \approx e^{c_1 A \Delta t} e^{B \Delta t / 2} e^{c_2 A \Delta t}
     e^{B \Delta t / 2} e^{c_1 A \Delta t}, \qquad c_1 = \tfrac12 - \tfrac{\sqrt 3}{6}, \; c_2 = \tfrac{\sqrt 3}{3}
 
-:math:`A` is transport along one axis, :math:`B` all else: :math:`e^{B \tau} = D(\tau/2)\,T(\tau)\,D(\tau/2)` with
-the noise :math:`D` and the transport :math:`T` along the other axis. The two noise steps sit at the points of
-Gauss's quadrature, so that what :math:`A` makes of noise comes out exactly to third order in the lag: for noise in
-a velocity and :math:`A` the motion of the position, the variance of the position is :math:`S \Delta t^3 / 3`, where
-Strang's single kick gives :math:`S \Delta t^3 / 4`. All coefficients are positive, as diffusion demands. Time moves
-with :math:`A`; neighbouring :math:`A` steps are merged.
+:math:`A` is the transport along the axes without noise, or with the least where all have some, :math:`B` all else:
+noise :math:`D` and the transport along the other axes, :math:`e^{B \tau} = D(\tau/2)\,T(\tau)\,D(\tau/2)`. Those along
+several axes follow each other as Strang has it, :math:`T_1(\tau/2)\,T_2(\tau)\,T_1(\tau/2)`. The two noise steps sit
+at the points of Gauss's quadrature, so that what :math:`A` makes of noise comes out exactly to third order in the lag:
+for noise in a velocity and :math:`A` the motion of the position, the variance of the position is
+:math:`S \Delta t^3 / 3`, where Strang's single kick gives :math:`S \Delta t^3 / 4`. All coefficients are positive, as
+diffusion demands. Time moves with :math:`A`; neighbouring :math:`A` steps are merged.
 
-Error: :math:`O(\Delta t^2)` with :math:`[B, [B, A]]` alone, :math:`O(\Delta t^4)` where that vanishes.
+Error: :math:`O(\Delta t^2)` with :math:`[B, [B, A]]` and the commutators of transports along several axes alone,
+:math:`O(\Delta t^4)` where they vanish.
 
 Source: McLachlan, Composition methods in the presence of small parameters (1995), the (4, 2) method; Laskar and
 Robutel, High order symplectic integrators for perturbed Hamiltonian systems (2001), SABA2. Its use for kinetic
@@ -18,14 +20,14 @@ noise is derived here.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from analysis.references.grid.cells import Array, Cells
 from analysis.references.grid.characteristics import feet
-from analysis.references.grid.diffusion import gaussian_kick
+from analysis.references.grid.diffusion import Operation, gaussian_kick
 from analysis.references.grid.transport import Remap
 from physcore.process import Process
 
@@ -35,8 +37,6 @@ OUTER = 0.5 - math.sqrt(3) / 6
 INNER = math.sqrt(3) / 3
 STILL = 1e-9  # cells
 MOST_KEPT = 8  # operations kept for reuse; each may take a hundred bytes a cell
-
-Operation = Callable[[Array], Array]
 
 
 def covariance_rate(process: Process, time: float) -> Array:
@@ -59,7 +59,8 @@ class Propagator:
         self.process = process
         self.cells = cells
         self.steady = steady
-        self.outer_axis = outer_axis(process)
+        self.outer_axes = outer_axes(process)
+        self.inner_axes = tuple(axis for axis in range(cells.dimension) if axis not in self.outer_axes)
         self.built: dict[tuple[str, float], list[Operation]] = {}
 
     def advance(self, mass: Array, start: float, duration: float, steps: int) -> Iterator[Array]:
@@ -97,25 +98,39 @@ class Propagator:
         return mass
 
     def outer(self, time: float, duration: float) -> list[Operation]:
-        """Return the transport along the outer axis."""
-        return self.transport(self.outer_axis, time, duration, frozen=False)
+        """Return the transport along the outer axes."""
+        return self.transports(self.outer_axes, time, duration, frozen=False)
 
     def inner(self, time: float, duration: float) -> list[Operation]:
-        """Return noise and transport along the other axis, with coefficients frozen at one time."""
+        """Return noise and transport along the other axes, with coefficients frozen at one time."""
         kick = gaussian_kick(covariance_rate(self.process, time) * duration / 2, self.cells)
-        if self.cells.dimension == 1:
-            return [*kick, *kick]
-        return [*kick, *self.transport(1 - self.outer_axis, time, duration, frozen=True), *kick]
+        return [*kick, *self.transports(self.inner_axes, time, duration, frozen=True), *kick]
+
+    def transports(self, axes: tuple[int, ...], time: float, duration: float, *, frozen: bool) -> list[Operation]:
+        """Return the transport along some axes, composed symmetrically."""
+        if not axes:
+            return []
+        if len(axes) == 1:
+            return self.transport(axes[0], time, duration, frozen=frozen)
+        first, rest = axes[0], axes[1:]
+        middle = 0.0 if frozen else duration / 2
+        return [
+            *(before := self.transport(first, time, duration / 2, frozen=frozen)),
+            *self.transports(rest, time, duration, frozen=frozen),
+            *(before if frozen or self.steady else self.transport(first, time + middle, duration / 2, frozen=False)),
+        ]
 
     def transport(self, axis: int, time: float, duration: float, *, frozen: bool) -> list[Operation]:
         """Return the transport along one axis, nothing where the drift along it vanishes."""
         found = feet(self.process, self.cells, axis, time, duration, frozen=frozen)
         faces = np.arange(self.cells.counts[axis] + 1.0)
-        if np.abs(found - (faces[:, None] if axis == 0 else faces)).max() < STILL:
+        if np.abs(found - faces.reshape(-1, *[1] * (self.cells.dimension - 1 - axis))).max() < STILL:
             return []
-        return [Remap(found, axis, self.cells.counts[axis])]
+        return [Remap(found, axis, self.cells.counts, self.cells.periodic[axis])]
 
 
-def outer_axis(process: Process) -> int:
-    """Return the axis that carries the least noise at time zero, on which transport is split off."""
-    return int(np.argmin(np.diag(covariance_rate(process, 0.0))))
+def outer_axes(process: Process) -> tuple[int, ...]:
+    """Return the axes that carry no noise at time zero, or the one that carries the least where all do."""
+    rates = np.diag(covariance_rate(process, 0.0))
+    still = tuple(int(axis) for axis in np.nonzero(rates == 0)[0])
+    return still or (int(np.argmin(rates)),)

@@ -11,6 +11,8 @@ Source: Unser, Splines: a perfect fit for signal and image processing (1999).
 
 import dataclasses
 import functools
+import itertools
+from typing import Literal
 
 import numpy as np
 import scipy.ndimage
@@ -61,24 +63,29 @@ class LogDensityTable:
         trusted = self.trusted
         parts, lower, upper = [], [], []
         for axis in range(self.cells.dimension):
-            inside = np.nonzero(trusted.any(axis=1 - axis))[0]
+            inside = np.nonzero(trusted.any(axis=tuple(i for i in range(trusted.ndim) if i != axis)))[0]
             count, width, low = self.cells.counts[axis], self.cells.widths[axis], self.cells.lower[axis]
             first, end = max(0, int(inside[0]) - PAD), min(count, int(inside[-1]) + 1 + PAD)
+            if self.cells.periodic[axis]:
+                first, end = 0, count
             parts.append(slice(first, end))
             lower.append(low + first * width)
             upper.append(low + end * width)
         counts = tuple(part.stop - part.start for part in parts)
-        cells = Cells(lower=tuple(lower), upper=tuple(upper), counts=counts)
+        cells = Cells(lower=tuple(lower), upper=tuple(upper), counts=counts, periodic=self.cells.periodic)
         return LogDensityTable(cells, self.logarithm[tuple(parts)].copy(), self.mass)
 
     @functools.cached_property
-    def coefficients(self) -> Array:
+    def coefficients(self) -> NDArray[np.float32]:
         """The spline's coefficients, padded by two at every end."""
         values = self.clipped()
-        for axis in range(self.cells.dimension):
-            values = scipy.ndimage.spline_filter1d(values, order=3, axis=axis, mode="mirror")
-        padding = [(2, 2) if axis < self.cells.dimension else (0, 0) for axis in range(2)]
-        return np.pad(values, padding, mode="reflect")
+        for axis, periodic in enumerate(self.cells.periodic):
+            mode: Literal["grid-wrap", "mirror"] = "grid-wrap" if periodic else "mirror"
+            values = scipy.ndimage.spline_filter1d(values, order=3, axis=axis, mode=mode)
+        for axis, periodic in enumerate(self.cells.periodic):
+            padding = [(2, 2) if i == axis else (0, 0) for i in range(values.ndim)]
+            values = np.pad(values, padding, mode="wrap" if periodic else "reflect")
+        return values.astype(np.float32)
 
     def evaluate(self, states: Array) -> tuple[Array, Array]:
         """Return log density and score.
@@ -100,38 +107,41 @@ class LogDensityTable:
 
     def locate(self, states: Array, trusted: NDArray[np.bool]) -> tuple[NDArray[np.bool], NDArray[np.intp], Array]:
         """Return which states are trusted, the centre below each and the place beyond it in cell widths."""
-        counts = np.array(self.cells.counts)
+        counts, periodic = np.array(self.cells.counts), np.array(self.cells.periodic)
         place = (states - np.array(self.cells.lower)) / np.array(self.cells.widths) - 0.5
-        known = np.all((place >= 0) & (place <= counts - 1), axis=-1)  # NaN is neither
+        inside = ((place >= 0) & (place <= counts - 1)) | (periodic & np.isfinite(place))
+        known = np.all(inside, axis=-1)  # NaN is neither
         place = np.where(known[:, None], place, 0.0)
-        cell = np.minimum(place.astype(np.intp), np.maximum(counts - 2, 0))
-        columns = [cell[:, 0], cell[:, 1] if self.cells.dimension == 2 else np.zeros(len(cell), dtype=np.intp)]
-        beyond = (0, 1) if self.cells.dimension == 2 else (0,)
-        for i in (0, 1):
-            for j in beyond:
-                known &= trusted[columns[0] + i, columns[1] + j]
+        place = np.where(periodic, np.mod(place, counts), place)
+        cell = np.minimum(place.astype(np.intp), counts - np.where(periodic, 1, 2))
+        for corner in itertools.product((0, 1), repeat=self.cells.dimension):
+            known &= trusted[tuple(((cell + corner) % counts).T)]
         return known, cell, place - cell
 
     def spline(self, cell: NDArray[np.intp], place: Array) -> tuple[Array, Array]:
         """Return value and gradient of the spline."""
-        coefficients, widths = self.coefficients.ravel(), self.cells.widths
-        length = self.coefficients.shape[1]
-        basis, slopes = zip(*(cubic_basis(column) for column in place.T), strict=True)
-        value, gradient = np.zeros(len(place)), np.zeros(place.shape)
-        corner = (cell[:, 0] + 1) * length + (cell[:, 1] + 1 if self.cells.dimension == 2 else 0)
-        for i in range(4):
-            if self.cells.dimension == 1:
-                line = coefficients.take(corner + i * length)
-            else:
-                line, across = np.zeros(len(place)), np.zeros(len(place))
-                for j in range(4):
-                    taken = coefficients.take(corner + (i * length + j))
-                    line += basis[1][j] * taken
-                    across += slopes[1][j] * taken
-                gradient[:, 1] += basis[0][i] * across
-            value += basis[0][i] * line
-            gradient[:, 0] += slopes[0][i] * line
-        return value, gradient / np.array(widths)
+        coefficients = self.coefficients
+        lengths = np.array([*coefficients.shape[1:], 1])
+        strides = np.cumprod(lengths[::-1])[::-1]
+        flat, first = coefficients.ravel(), (cell + 1) @ strides
+        basis = [cubic_basis(column) for column in place.T]
+
+        def contracted(axis: int, corner: NDArray[np.intp]) -> list[Array]:
+            """Return value and derivatives along the axes from this one on."""
+            if axis == self.cells.dimension:
+                return [flat.take(corner).astype(np.float64)]
+            sums = [np.zeros(len(place)) for _ in range(self.cells.dimension - axis + 1)]
+            values, slopes = basis[axis]
+            for i in range(4):
+                value, *derivatives = contracted(axis + 1, corner + i * strides[axis])
+                sums[0] += values[i] * value
+                sums[1] += slopes[i] * value
+                for position, derivative in enumerate(derivatives):
+                    sums[2 + position] += values[i] * derivative
+            return sums
+
+        value, *gradient = contracted(0, first)
+        return value, np.stack(gradient, -1) / np.array(self.cells.widths)
 
 
 def cubic_basis(place: Array) -> tuple[list[Array], list[Array]]:

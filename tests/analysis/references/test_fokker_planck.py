@@ -38,7 +38,7 @@ class Linear(Process):
     ) -> None:
         self.matrix, self.noise_matrix = tensor(matrix), tensor(noise)
         self.mean, self.covariance = tensor(mean), tensor(covariance)
-        self.variables = tuple(Variable(name, units="m") for name in "xy"[: len(mean)])
+        self.variables = tuple(Variable(name, units="m") for name in "xyzw"[: len(mean)])
         self.force = force or (lambda time: torch.zeros(len(mean), dtype=torch.float64))
         self.strength = strength or (lambda time: torch.ones((), dtype=torch.float64))
 
@@ -258,19 +258,14 @@ def test_bad_times_and_states_are_named() -> None:
         reference.save("unused.nc")
 
 
-def test_three_dimensions_and_a_missing_density_are_refused() -> None:
-    class Three(Linear):
-        variables = tuple(Variable(name) for name in "abc")
-
-        def __init__(self) -> None:
-            pass
-
+def test_four_dimensions_and_a_missing_density_are_refused() -> None:
     class Undescribed(Linear):
         def initial_log_density(self, state: Tensor) -> Tensor:
             return Process.initial_log_density(self, state)
 
-    with pytest.raises(ValueError, match="1 or 2 dimensions for a grid; Three has 3"):
-        FokkerPlanck(Three())
+    identity = torch.eye(4).tolist()
+    with pytest.raises(ValueError, match=r"1 to 3 dimensions for a grid; Linear has 4\. Use the exact reference"):
+        FokkerPlanck(Linear(identity, identity, [0.0] * 4, identity))
     with pytest.raises(NotImplementedError, match="initial_log_density"):
         FokkerPlanck(Undescribed([[-1.0]], [[1.0]], [0.0], [[1.0]]))
 
