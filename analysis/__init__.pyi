@@ -20,3 +20,4 @@ from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stein_identities import stein_identities as stein_identities
+from .study_error import study_error as study_error

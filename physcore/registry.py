@@ -32,6 +32,7 @@ GROUPS = (
     "physcore.schemes",
     "physcore.scores",
     "physcore.sources",
+    "physcore.study_figures",
     "physcore.weightings",
 )
 

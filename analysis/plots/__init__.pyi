@@ -4,4 +4,8 @@ from .loss_history import plot_loss_history as plot_loss_history
 from .probability_current import plot_probability_current as plot_probability_current
 from .run import draw_run as draw_run
 from .score_fields import plot_score_fields as plot_score_fields
+from .study import draw_study as draw_study
+from .study_error_against_axis import plot_study_error_against_axis as plot_study_error_against_axis
+from .study_error_against_time import plot_study_error_against_time as plot_study_error_against_time
+from .study_error_map import plot_study_error_map as plot_study_error_map
 from .trajectories import plot_trajectories as plot_trajectories
