@@ -46,7 +46,7 @@ class StudyCommand(Command):
         study = {key: value for key, value in settings.items() if key not in shared}
         run = study.get("run")
         if isinstance(run, str) and run.endswith((".yaml", ".yml")):
-            study["run"] = str(Path(target).parent / run)
+            study["run"] = read_yaml(Path(target).parent / run)
         return {key: value for key, value in settings.items() if key in shared} | {"study": study}
 
     def run(self, job: Job) -> None:
@@ -139,7 +139,7 @@ def _carried_out(
             )
         except Stopped as error:
             stopped = error
-        found = states(cells, folder, job, ranks)
+        found = found | states(wanted, folder, job, ranks, check=False)
         if world.rank == 0:
             finished = [cell for cell in cells if found[cell.name] is State.FINISHED]
             failures = _joined(study.grid, finished, folder, job, failures)

@@ -4,11 +4,10 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from physcore.configuration import completed_run, merged, nested, read_yaml
+from physcore.configuration import completed_run, merged, nested
 from physcore.registry import names
 from physcore.study.axes import Axis, label_text
 
@@ -43,7 +42,7 @@ class Grid:
     """The runs of a study.
 
     Arguments:
-        run: A run as ``physcore run`` takes it: name of a process, name of a YAML file, or the content of one.
+        run: Name of a process, whose default run is meant, or the content of a run's file.
         axes: The axes by name, as a study's file has them; see ``Axis.parsed``.
     """
 
@@ -85,28 +84,17 @@ class Grid:
         """Return all cells, those of the last axis next to each other.
 
         Raises:
-            ValueError: If the run cannot be read, a name is too long, or an axis sets a key of a stage that the run
-                does not have.
+            ValueError: If the run names no known process, the name of a cell is too long, or an axis sets a key of a
+                stage that the run does not have.
         """
-        base, source = self._base()
-        return [self._cell(index, base, source) for index in self._indices()]
+        runs: dict[Any, dict[str, Any]] = {}  # by process, whose default run is read once
+        return [self._cell(index, runs) for index in itertools.product(*(range(count) for count in self.shape))]
 
     def labels(self, cell: Cell) -> dict[str, str]:
         """Return the label of a cell on every axis, as text."""
         return {axis.name: label_text(axis.labels[i]) for axis, i in zip(self.axes, cell.index, strict=True)}
 
-    def _indices(self) -> Iterator[tuple[int, ...]]:
-        return itertools.product(*(range(count) for count in self.shape))
-
-    def _base(self) -> tuple[dict[str, Any], str]:
-        """Return the settings that all cells begin with, and where they are from."""
-        if isinstance(self.run, dict):
-            return self.run, "`run`"
-        if self.run.endswith((".yaml", ".yml")):
-            return read_yaml(Path(self.run)), self.run
-        return {"process": self.run}, "`run`"
-
-    def _cell(self, index: tuple[int, ...], base: Mapping[str, Any], source: str) -> Cell:
+    def _cell(self, index: tuple[int, ...], runs: dict[Any, dict[str, Any]]) -> Cell:
         texts = [f"{axis.name}={label_text(axis.labels[i])}" for axis, i in zip(self.axes, index, strict=True)]
         name = ",".join(texts)
         if len(name) > LONGEST_NAME:
@@ -116,8 +104,11 @@ class Grid:
         # A whole part before what is inside it: `fit.objective` before `fit.objective.lag`, whichever comes first.
         for key, value in sorted(points, key=lambda item: item[0].count(".")):
             settings = merged(settings, nested(key, value))
-        process = {key: settings[key] for key in ("process",) if key in settings}
-        run = {"simulate": {}} | completed_run({**base, **process}, source)
+        base = {"process": self.run} if isinstance(self.run, str) else self.run
+        process = settings.get("process", base.get("process"))
+        if process not in runs:
+            runs[process] = {"simulate": {}} | completed_run({**base, "process": process}, "`run`")
+        run = runs[process]
         for stage in set(names("physcore.commands")) & settings.keys() - run.keys():
             raise ValueError(
                 f"cell {name}: an axis sets keys of `{stage}` but the run has no such stage; give it a section "
