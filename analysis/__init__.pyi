@@ -28,3 +28,4 @@ from .riemannian_fisher_divergence import riemannian_fisher_divergence as rieman
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stationary_stein_discrepancy import stationary_stein_discrepancy as stationary_stein_discrepancy
 from .stein_identities import stein_identities as stein_identities
+from .study_error import study_error as study_error

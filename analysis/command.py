@@ -39,6 +39,11 @@ class CompareCommand(Command):
             for time in settings.times or []:
                 nearest_saved(simulation.times, time)
 
+    def done(self, job: Job) -> bool:
+        """Return whether the comparison asked for is there."""
+        outputs = [job.folder.comparison, job.folder.figures]
+        return job.folder.stage_is_done("compare", self._request(job), outputs, job.settings.overwrite)
+
     def run(self, job: Job) -> None:
         """Compare, or find that all is there; print the table."""
         from analysis.table import error_table
@@ -48,19 +53,20 @@ class CompareCommand(Command):
         folder, communicator = job.folder, job.communicator
         with locked(folder.path, communicator):
             folder.verify(communicator)
-            request = dataclasses.asdict(job.settings.sections["compare"])
-            outputs = [folder.comparison, folder.figures]
-            done = folder.stage_is_done("compare", request, outputs, job.settings.overwrite)
+            done = self.done(job)
             communicator.barrier()
             if done:
                 job.say(f"compare: done already -> {folder.comparison}")
                 comparison = read_dataset(folder.comparison)
             else:
-                comparison = self._compare(job, request)
+                comparison = self._compare(job)
         job.say("")
         job.say(error_table(comparison, _times(job, comparison)))
 
-    def _compare(self, job: Job, request: dict[str, Any]) -> "xr.Dataset":
+    def _request(self, job: Job) -> dict[str, Any]:
+        return dataclasses.asdict(job.settings.sections["compare"])
+
+    def _compare(self, job: Job) -> "xr.Dataset":
         from analysis.compare import compare
         from physcore.device import resolve_device
         from physcore.score.checkpoint import load_score
@@ -86,7 +92,7 @@ class CompareCommand(Command):
         if communicator.rank == 0:
             write_dataset(comparison, folder.comparison)
             self._draw(job, score, references, comparison)
-            folder.manifest.staged("compare", request).write(folder.path)
+            folder.manifest.staged("compare", self._request(job)).write(folder.path)
         communicator.barrier()
         return comparison
 

@@ -13,7 +13,8 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from physcore.communicator import Communicator, abort_all, launched_rank, world
 from physcore.errors import USAGE_EXIT_CODE, exit_code
@@ -37,12 +38,14 @@ class Job:
         settings: Shared settings and sections.
         communicator: The ranks.
         stop: Whether a stop was requested.
+        log: Where the command speaks; on stdout when None.
     """
 
     folder: "RunFolder"
     settings: Settings
     communicator: Communicator
     stop: "StopRequest"
+    log: TextIO | None = None
 
     @contextlib.contextmanager
     def replacing(self) -> "Iterator[Job]":
@@ -70,7 +73,7 @@ class Job:
     def say(self, text: str) -> None:
         """Print a line, on rank 0 alone."""
         if self.communicator.rank == 0:
-            print(text, flush=True)
+            print(text, file=self.log, flush=True)
 
 
 class Command(abc.ABC):
@@ -80,11 +83,13 @@ class Command(abc.ABC):
         summary: One line for the help.
         target: What the positional argument means.
         section: Its own section, None for a command that only combines others.
+        flags: Flags of its own beside the options of the section, what each does by its name.
     """
 
     summary: ClassVar[str]
     target: ClassVar[str]
     section: ClassVar[type | None]
+    flags: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @abc.abstractmethod
     def base(self, target: str) -> dict[str, Any]:
@@ -100,6 +105,15 @@ class Command(abc.ABC):
         Raises:
             ValueError: If a part is unknown or cannot be built, or settings of two sections disagree.
         """
+
+    def done(self, job: Job) -> bool:
+        """Return whether the run directory's manifest says that all that is asked for is there.
+
+        Raises:
+            ValueError: If the directory holds something else that may not be replaced; the differences are named.
+            DataFileError: If its manifest is damaged.
+        """
+        return False
 
     def sections(self, name: str) -> Mapping[str, type]:
         """Return the sections that the command reads, its own unless it combines others."""
@@ -161,7 +175,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, rest = words[0], words[1:]
     command: Command = load("physcore.commands", name)()
-    parser = OptionParser(name, command.summary, command.target, command.sections(name))
+    parser = OptionParser(name, command.summary, command.target, command.sections(name), command.flags)
     target = parser.target(rest)
     communicator = world()
     # Rank 0 reads the files, so that all ranks work on the same settings whatever happens to the files meanwhile.

@@ -40,6 +40,7 @@ class Communicator(abc.ABC):
 
     rank: int
     size: int
+    _place: int | None = None  # among the ranks of the host, of a part that was split off
 
     @abc.abstractmethod
     def broadcast(self, value: Any) -> Any:
@@ -53,6 +54,21 @@ class Communicator(abc.ABC):
     def sum_in_place(self, buffer: NDArray[Any]) -> None:
         """Replace a contiguous array, float or integer of 32 or 64 bits, by its sum over the ranks."""
 
+    @abc.abstractmethod
+    def _part(self, part: int) -> "Communicator":
+        """Return the communicator of the ranks that name the same part."""
+
+    def split(self, part: int) -> "Communicator":
+        """Return the communicator of those ranks that name the same part, in their order; every rank must ask.
+
+        Arguments:
+            part: Which part this rank belongs to, at least 0.
+        """
+        place = self.rank_on_host()
+        split = self._part(part)
+        split._place = place
+        return split
+
     def sum_tensor(self, tensor: "Tensor") -> None:
         """Replace a contiguous tensor of any device by its sum over the ranks."""
         host = tensor.cpu()
@@ -61,7 +77,12 @@ class Communicator(abc.ABC):
             tensor.copy_(host)
 
     def rank_on_host(self) -> int:
-        """Return the index of this rank among those of its host; every rank must ask at the same time."""
+        """Return the index of this rank among those of its host; every rank must ask at the same time.
+
+        Of a part that was split off it is the index among all ranks of the host: each has a GPU of its own.
+        """
+        if self._place is not None:
+            return self._place
         host = platform.node()
         return self.gather(host)[: self.rank].count(host)
 
@@ -109,6 +130,9 @@ class SerialCommunicator(Communicator):
     def sum_in_place(self, buffer: NDArray[Any]) -> None:
         """Leave the array as it is."""
 
+    def _part(self, part: int) -> Communicator:
+        return SerialCommunicator()
+
 
 class MPICommunicator(Communicator):
     """The ranks of an mpi4py communicator."""
@@ -146,6 +170,9 @@ class MPICommunicator(Communicator):
 
             self._devices = joined(self)
         self._devices.sum_tensor(tensor)
+
+    def _part(self, part: int) -> Communicator:
+        return MPICommunicator(self._mpi.Split(part, self.rank))
 
     def barrier(self) -> None:
         """Wait until every rank has come here, asleep: a rank that spins would slow the one it waits for."""

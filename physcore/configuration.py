@@ -16,7 +16,7 @@ import yaml
 
 from physcore.registry import names, suggestion
 
-__all__ = ["default_run", "parse_yaml", "read_yaml", "target_run"]
+__all__ = ["completed_run", "default_run", "merged", "nested", "parse_yaml", "read_yaml", "target_run"]
 
 LARGEST_FILE = 1_000_000
 DEEPEST_NESTING = 32
@@ -124,13 +124,33 @@ def target_run(target: str) -> dict[str, Any]:
     """
     if not target.endswith((".yaml", ".yml")):
         return default_run(target)
-    settings = read_yaml(Path(target))
+    return completed_run(read_yaml(Path(target)), target)
+
+
+def completed_run(settings: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return the run that the settings of a file stand for: on top of the defaults of its process.
+
+    Arguments:
+        settings: The content of the file; a stage that it leaves out while it has others is left out of the run.
+        source: Name of the file, for errors.
+
+    Raises:
+        ValueError: If the settings name no process, or an unknown one.
+    """
     if not isinstance(settings.get("process"), str):
-        raise ValueError(f"{target}: the key `process` must name a process: {', '.join(names('physcore.processes'))}")
+        raise ValueError(f"{source}: the key `process` must name a process: {', '.join(names('physcore.processes'))}")
     default, stages = default_run(settings["process"]), set(names("physcore.commands"))
     if stages & settings.keys():
         default = {key: value for key, value in default.items() if key not in stages - {"simulate", *settings}}
     return merged(default, settings)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Return the configuration that sets one key, ``fit.objective.lag``, and no other."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    configuration: dict[str, Any] = value
+    return configuration
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,19 @@ class Stopped(RuntimeError):
     exit_code = 75
 
 
+class CellsFailed(RuntimeError):
+    """Some cells of a study failed; the results of the others are there.
+
+    Arguments:
+        message: Which failed, and why.
+        code: Exit code of the first failure.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = code
+
+
 USAGE_EXIT_CODE = 2
 BUG_EXIT_CODE = 1
 

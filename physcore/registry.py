@@ -35,6 +35,7 @@ GROUPS = (
     "physcore.scores",
     "physcore.slicings",
     "physcore.sources",
+    "physcore.study_figures",
     "physcore.weightings",
 )
 

@@ -27,17 +27,30 @@ class RunCommand(Command):
         """Return the sections of all stages."""
         return {stage: load("physcore.commands", stage).section for stage in STAGES}
 
-    def run(self, job: Job) -> None:
-        """Run the stages in order; with ``--overwrite`` beside an old run, which is replaced at the end."""
-        stages = [stage for stage in STAGES if stage in job.settings.sections]
+    def check(self, job: Job) -> None:
+        """Refuse what a stage cannot work with, and a comparison without a fit."""
+        stages = _stages(job)
         if "compare" in stages and "fit" not in stages:
             raise ValueError("`compare` needs a learned score; give the run a section `fit`, empty for the defaults.")
-        commands = [load("physcore.commands", stage)() for stage in stages]
-        for command in commands:
+        for command in stages.values():
             command.check(job)
+
+    def done(self, job: Job) -> bool:
+        """Return whether every stage is done as it is asked for."""
+        return all(command.done(job) for command in _stages(job).values())
+
+    def run(self, job: Job) -> None:
+        """Run the stages in order; with ``--overwrite`` beside an old run, which is replaced at the end."""
+        self.check(job)
+        stages = _stages(job)
         with job.replacing() as fresh:
-            for command in commands:
+            for command in stages.values():
                 command.run(fresh)
         skipped = [stage for stage in STAGES if stage not in stages]
         if skipped:
             job.say(f"{' and '.join(skipped)}: skipped, the run has no section of that name")
+
+
+def _stages(job: Job) -> dict[str, Command]:
+    """Return the commands of the stages that the settings have, in order."""
+    return {stage: load("physcore.commands", stage)() for stage in STAGES if stage in job.settings.sections}

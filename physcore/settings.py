@@ -8,6 +8,7 @@ are the arguments of the Python function of that name. A command's own fields ar
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import jsonargparse
@@ -60,11 +61,13 @@ class Settings:
         shared: What every command has.
         overwrite: Whether the run directory's content may be replaced; said on the command line alone.
         sections: The section of each command, by its name.
+        flags: Flags of the command that were given, on the command line alone.
     """
 
     shared: Shared
     overwrite: bool
     sections: dict[str, Any]
+    flags: frozenset[str] = frozenset()
 
     def yaml(self) -> str:
         """Return a configuration file that stands for these settings."""
@@ -82,11 +85,20 @@ class OptionParser:
         description: What it does, for its help.
         target: What its one positional argument means, for its help.
         sections: Dataclass of each section by name; a single section that bears the command's name is given flat.
+        flags: Flags of the command's own, what each does by its name.
     """
 
-    def __init__(self, command: str, description: str, target: str, sections: Mapping[str, type]) -> None:
+    def __init__(
+        self,
+        command: str,
+        description: str,
+        target: str,
+        sections: Mapping[str, type],
+        flags: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         jsonargparse.set_loader("strict", parse_yaml, exceptions=(ValueError,))
         self.sections = sections
+        self.flags = flags
         self._hints = _hints(Shared)
         self._flat = command if list(sections) == [command] else None
         self._parser = jsonargparse.ArgumentParser(
@@ -99,6 +111,8 @@ class OptionParser:
         self._parser.add_argument(
             "--overwrite", action="store_true", help="Replace what the run directory holds, once the new is whole."
         )
+        for name, does in flags.items():
+            self._parser.add_argument(f"--{name}", action="store_true", help=does)
         self._parser.add_class_arguments(Shared, as_group=False)
         for name, section in sections.items():
             self._parser.add_class_arguments(section, None if name == self._flat else name)
@@ -131,7 +145,7 @@ class OptionParser:
                 sections[name] = _instantiate(section, parsed)
             elif name in base or name in named:
                 sections[name] = _instantiate(section, parsed[name])
-        return Settings(shared, parsed["overwrite"], sections)
+        return Settings(shared, parsed["overwrite"], sections, frozenset(name for name in self.flags if parsed[name]))
 
     def prints_config(self, arguments: Sequence[str]) -> bool:
         """Return whether only the settings are to be printed."""

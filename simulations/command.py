@@ -30,6 +30,17 @@ class SimulateCommand(Command):
         build("physcore.schemes", simulation.scheme, {}).check(job.process(), simulation.dt)
         resolve_device(job.settings.shared.device, job.communicator.rank_on_host())
 
+    def done(self, job: Job) -> bool:
+        """Return whether the simulation asked for is there, every segment of it."""
+        from physcore.storage.manifest import MANIFEST_NAME
+        from simulations.recording import requested, same_run
+
+        if not (job.folder.path / MANIFEST_NAME).exists():
+            return False
+        process, seed = job.process(), self._seed(job)
+        simulation = job.settings.sections["simulate"].sized(process.dimension)
+        return same_run(job.folder, requested(process, simulation, 0 if seed is None else seed)).complete
+
     def run(self, job: Job) -> None:
         """Simulate, or continue, or find that all is there."""
         from physcore.device import resolve_device

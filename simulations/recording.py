@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from physcore.communicator import Communicator
 from physcore.errors import DataFileError
+from physcore.process import Process
 from physcore.registry import name_of
 from physcore.stopping import StopRequest
 from physcore.storage.lock import locked
@@ -25,8 +26,9 @@ from physcore.trajectory import frames, trajectory_dataset
 from simulations.block import BlockSimulator
 from simulations.frame_memory import FrameMemory
 from simulations.pipeline import computed
+from simulations.simulation import Simulation
 
-__all__ = ["attributes", "progress", "recorded"]
+__all__ = ["attributes", "progress", "recorded", "requested", "same_run"]
 
 Item = TypeVar("Item")
 
@@ -141,20 +143,43 @@ def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segme
 def _begin(simulator: BlockSimulator, folder: RunFolder, communicator: Communicator) -> Manifest:
     """Return the manifest of the run, old or new, refusing a different run in the same directory."""
     settings = simulator.simulation
-    about = attributes(simulator)
-    wanted = Manifest(
-        process=about["process"],
-        parameters=json.loads(about["parameters"]),
-        seed=about["seed"],
-        simulation=json.loads(json.dumps(dataclasses.asdict(settings))),
-        blocks=settings.blocks,
-        segments=settings.segments,
-    )
+    wanted = requested(simulator.process, settings, simulator.seed)
     if communicator.rank == 0 and not (folder.path / MANIFEST_NAME).exists():
         size = settings.paths * settings.frames * simulator.process.dimension * simulator.dtype.itemsize
         free_space_checked(folder.path, size)
         wanted.write(folder.path)
     communicator.barrier()
+    return same_run(folder, wanted)
+
+
+def requested(process: Process, settings: Simulation, seed: int) -> Manifest:
+    """Return the manifest of a simulation that has not begun.
+
+    Arguments:
+        process: The process.
+        settings: Settings with the number of frames in a file fixed.
+        seed: The seed.
+    """
+    return Manifest(
+        process=name_of(type(process)) or type(process).__qualname__,
+        parameters=json.loads(json.dumps(process.parameters)),
+        seed=str(seed),
+        simulation=json.loads(json.dumps(dataclasses.asdict(settings))),
+        blocks=settings.blocks,
+        segments=settings.segments,
+    )
+
+
+def same_run(folder: RunFolder, wanted: Manifest) -> Manifest:
+    """Return the manifest of a run directory after checking that it is of the simulation that is wanted.
+
+    Arguments:
+        folder: The run directory.
+        wanted: What ``requested`` returned.
+
+    Raises:
+        ValueError: If it holds another one; the differences are named.
+    """
     manifest = folder.manifest
     changed = differences(manifest.identity, wanted.identity)
     if changed:

@@ -6,4 +6,8 @@ from .run import draw_run as draw_run
 from .score_fields import plot_score_fields as plot_score_fields
 from .ternary import plot_ternary as plot_ternary
 from .stein_discrepancy import plot_stein_discrepancy as plot_stein_discrepancy
+from .study import draw_study as draw_study
+from .study_error_against_axis import plot_study_error_against_axis as plot_study_error_against_axis
+from .study_error_against_time import plot_study_error_against_time as plot_study_error_against_time
+from .study_error_map import plot_study_error_map as plot_study_error_map
 from .trajectories import plot_trajectories as plot_trajectories

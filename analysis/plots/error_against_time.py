@@ -6,9 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
-from analysis.plots.figure import SINGLE_COLUMN, styled
+from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
 
 __all__ = ["plot_error_against_time"]
 
@@ -48,7 +47,7 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
         note = _own_error(axes, part, reference)
         axes.set_xlabel("time $t$")
         axes.set_ylabel(r"$E|s_\theta - s_{\rm ref}|^2\, /\, E|s_{\rm ref}|^2$")
-        _whole_decades(axes)
+        whole_decades(axes)
         compact = {"columnspacing": 0.8, "handlelength": 1.4, "handletextpad": 0.4}
         figure.legend(loc="outside upper left", ncols=3, title=note, title_fontsize=8, alignment="left", **compact)
     return figure
@@ -66,10 +65,3 @@ def _own_error(axes: Axes, part: xr.Dataset, reference: str) -> str | None:
     axes.plot(part["time"].values, own, "--", color="0.4", lw=1, label="reference's error")
     axes.set_ylim(bottom=max(floor, axes.get_ylim()[0]))
     return None
-
-
-def _whole_decades(axes: Axes) -> None:
-    """Let the axis begin and end at powers of ten, which alone are labelled."""
-    low, high = np.log10(axes.get_ylim())
-    axes.set_ylim(10.0 ** np.floor(low), 10.0 ** np.ceil(high))
-    axes.yaxis.set_minor_formatter(NullFormatter())

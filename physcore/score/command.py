@@ -101,6 +101,11 @@ class FitCommand(Command):
         if settings.online is not None:
             _built("sources", settings.online).check(job.process())
 
+    def done(self, job: Job) -> bool:
+        """Return whether the score asked for is there."""
+        outputs = [job.folder.score, job.folder.history]
+        return job.folder.stage_is_done("fit", self._request(job), outputs, job.settings.overwrite)
+
     def run(self, job: Job) -> None:
         """Fit, or continue, or find that all is there."""
         from physcore.storage.lock import locked
@@ -119,8 +124,7 @@ class FitCommand(Command):
                 folder.verify(communicator)
             else:
                 begun(job, online)
-            request = dataclasses.asdict(job.settings.sections["fit"]) | {"seed": self._seed(job)}
-            done = folder.stage_is_done("fit", request, [folder.score, folder.history], job.settings.overwrite)
+            request, done = self._request(job), self.done(job)
             communicator.barrier()
             if done:
                 job.say(f"fit: done already -> {folder.score}")
@@ -173,6 +177,9 @@ class FitCommand(Command):
         publish_text(folder.metrics, (folder.checkpoints / METRICS).read_text(encoding="utf-8"))
         folder.manifest.staged("fit", request).write(folder.path)
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
+    def _request(self, job: Job) -> dict[str, Any]:
+        return dataclasses.asdict(job.settings.sections["fit"]) | {"seed": self._seed(job)}
 
     def _seed(self, job: Job) -> int:
         seed = job.settings.shared.seed

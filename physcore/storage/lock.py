@@ -5,8 +5,9 @@ import json
 import os
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from physcore.communicator import Communicator
 from physcore.errors import RunLockedError
@@ -46,12 +47,12 @@ def locked(folder: Path, communicator: Communicator) -> Iterator[None]:
 
 
 def _acquire(path: Path) -> None:
-    holder = {"host": socket.gethostname(), "pid": os.getpid()}
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), **_slurm()}
     for _ in range(2):
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
-            _remove_if_stale(path, holder["host"])
+            _remove_if_stale(path, holder)
             continue
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(holder, file)
@@ -59,14 +60,22 @@ def _acquire(path: Path) -> None:
     raise RunLockedError(f"{path.parent} is held by another run")
 
 
-def _remove_if_stale(path: Path, host: object) -> None:
+def _slurm() -> dict[str, Any]:
+    """Return which job of SLURM this is, and how often it was started again; nothing outside of one."""
+    job, restarts = (os.environ.get(name, "") for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"))
+    return {"job": job, "restarts": int(restarts) if restarts.isdigit() else 0} if job else {}
+
+
+def _remove_if_stale(path: Path, holder: Mapping[str, Any]) -> None:
     try:
         other = json.loads(path.read_text(encoding="utf-8"))
         owner, pid = str(other["host"]), int(other["pid"])
+        # A job that SLURM started again, on other hosts perhaps, has ended before.
+        again = "job" in holder and other.get("job") == holder["job"] and int(other["restarts"]) < holder["restarts"]
     except (OSError, ValueError, KeyError, TypeError):
-        owner, pid = "an unknown host", -1
-    if owner == host and pid > 0 and not _alive(pid):
-        warnings.warn(f"taking over {path.parent} from process {pid}, which is dead", stacklevel=4)
+        owner, pid, again = "an unknown host", -1, False
+    if again or (owner == holder["host"] and pid > 0 and not _alive(pid)):
+        warnings.warn(f"taking over {path.parent} from process {pid} on {owner}, which is dead", stacklevel=4)
         path.unlink(missing_ok=True)
         return
     raise RunLockedError(

@@ -9,8 +9,10 @@ A run whose score is learned from fresh trajectories may hold none.
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +26,7 @@ from physcore.storage.joining import joined
 from physcore.storage.lock import locked
 from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences
 from physcore.storage.netcdf import read_dataset, write_dataset
-from physcore.storage.publishing import checksum
+from physcore.storage.publishing import checksum, publish
 
 __all__ = ["RunFolder", "open_run"]
 
@@ -99,6 +101,32 @@ class RunFolder:
             if others:
                 raise ValueError(f"`out` = {path} holds other files and no run; name a new or empty directory.")
         path.mkdir(parents=True, exist_ok=True)
+
+    def branch(self, other: "RunFolder", stage: str) -> None:
+        """Begin as another run, up to a stage that is to be done otherwise.
+
+        Published files never change, so they are shared by hard links, and copied where the file system has none.
+
+        Arguments:
+            other: The run to begin as.
+            stage: Name of the first stage that is not taken over.
+
+        Raises:
+            OSError: If the directory is there already and holds something.
+        """
+        manifest, aside = other.manifest, self.path.with_name(f".{self.path.name}.begun")
+        shutil.rmtree(aside, ignore_errors=True)
+        (aside / "trajectories").mkdir(parents=True)
+        for path in (*other.trajectories.glob("*.nc"), *other.path.glob("score.pt*"), other.history, other.metrics):
+            if path.is_file():
+                copy = aside / path.relative_to(other.path)
+                try:
+                    os.link(path, copy)
+                except OSError:
+                    publish(copy, functools.partial(shutil.copyfile, path))
+        stages = {name: request for name, request in manifest.stages.items() if name != stage}
+        dataclasses.replace(manifest, stages=stages).noted(f"begun as {other.path.name}").write(aside)
+        aside.rename(self.path)
 
     def segment(self, block: int, segment: int) -> Path:
         """Return the file of one block of paths over one stretch of time."""
