@@ -18,5 +18,6 @@ from .references import Reference as Reference
 from .references import SampledReference as SampledReference
 from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
+from .report import write_report as write_report
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stein_identities import stein_identities as stein_identities

@@ -5,7 +5,10 @@ import datetime
 import functools
 import importlib.metadata
 import json
+import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from physcore.errors import DataFileError
 from physcore.plain_values import typed
 from physcore.storage.publishing import publish_text
 
-__all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "differences", "versions"]
+__all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "differences", "revision", "versions"]
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -29,6 +32,21 @@ def versions() -> dict[str, str]:
 @functools.cache
 def _version(name: str) -> str:
     return importlib.metadata.version(name)
+
+
+@functools.cache
+def revision() -> str:
+    """Return the commit of the checkout that the package runs from, with ``-dirty`` if files differ; else nothing."""
+    checkout, git = Path(__file__).parents[2], shutil.which("git")
+    if git is None or not (checkout / ".git").exists():
+        return ""
+    command = [git, "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=quiet)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return asked.stdout.strip()
 
 
 def now() -> str:
@@ -105,8 +123,10 @@ class Manifest:
         return dataclasses.replace(self, stages={**kept, stage: dict(request)}).noted(stage)
 
     def noted(self, line: str) -> "Manifest":
-        """Return the manifest with a line added to its history."""
-        return dataclasses.replace(self, history=[*self.history, f"{now()} {line}"])
+        """Return the manifest with a line added to its history: when, what, and by which version of the package."""
+        commit = f" ({revision()})" if revision() else ""
+        entry = f"{now()} {line}, physcore {_version('physcore')}{commit}"
+        return dataclasses.replace(self, history=[*self.history, entry])
 
     def write(self, folder: Path) -> None:
         """Publish the manifest in its run directory."""

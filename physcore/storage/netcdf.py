@@ -15,7 +15,7 @@ from xarray.backends.locks import HDF5_LOCK
 from physcore.errors import DataFileError
 from physcore.storage.publishing import publish
 
-__all__ = ["read_dataset", "read_head", "read_variable", "write_dataset"]
+__all__ = ["read_dataset", "read_groups", "read_head", "read_variable", "write_dataset"]
 
 CHUNK_BYTES = 2**18
 
@@ -96,6 +96,23 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     path = Path(path)
     with _reading(path), xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
         return dataset.load()
+
+
+def read_groups(path: str | Path) -> dict[str, xr.Dataset]:
+    """Read every group of a file into memory and close it.
+
+    Arguments:
+        path: A netCDF file, with groups or without.
+
+    Returns:
+        The Datasets by the path of their group, the root's ``"/"`` first; a group has the coordinates of those above.
+
+    Raises:
+        DataFileError: If it is missing, truncated, damaged or no netCDF file.
+    """
+    path = Path(path)
+    with _reading(path), xr.open_datatree(path, engine="netcdf4", decode_times=False) as tree:
+        return {node.path: node.to_dataset().load() for node in tree.subtree}
 
 
 def read_head(path: Path, coordinates: Sequence[str]) -> xr.Dataset:
