@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from physcore.storage.manifest import Manifest
+if TYPE_CHECKING:
+    from physcore.storage.manifest import Manifest
 
 __all__ = ["REPORT_NAME", "check_replaceable", "check_report_name", "mark"]
 
@@ -13,7 +15,7 @@ REPORT_NAME = "report.html"
 HEAD_BYTES = 4096
 
 
-def mark(manifest: Manifest) -> Markup:
+def mark(manifest: "Manifest") -> Markup:
     """Return the element by which a page tells whose it is: process, seed and first moment of the run.
 
     Arguments:
@@ -36,7 +38,7 @@ def check_report_name(file: str) -> None:
         raise ValueError(f"`file` must be a name that ends in .html, without a folder; got {file!r}.")
 
 
-def check_replaceable(path: Path, manifest: Manifest) -> None:
+def check_replaceable(path: Path, manifest: "Manifest") -> None:
     """Refuse to write over what is no page of a run.
 
     Arguments:

@@ -5,10 +5,7 @@ import datetime
 import functools
 import importlib.metadata
 import json
-import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,9 @@ from typing import Any
 from physcore.errors import DataFileError
 from physcore.plain_values import typed
 from physcore.storage.publishing import publish_text
+from physcore.storage.revision import revision
 
-__all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "differences", "revision", "versions"]
+__all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "differences", "versions"]
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -32,21 +30,6 @@ def versions() -> dict[str, str]:
 @functools.cache
 def _version(name: str) -> str:
     return importlib.metadata.version(name)
-
-
-@functools.cache
-def revision() -> str:
-    """Return the commit of the checkout that the package runs from, with ``-dirty`` if files differ; else nothing."""
-    checkout, git = Path(__file__).parents[2], shutil.which("git")
-    if git is None or not (checkout / ".git").exists():
-        return ""
-    command = [git, "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
-    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=quiet)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return asked.stdout.strip()
 
 
 def now() -> str:
