@@ -80,7 +80,7 @@ def report_page(folder: RunFolder) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
+    page = environment.get_template("page.html").render(
         mark=mark(manifest),
         name=manifest.process,
         manifest=manifest,
@@ -95,6 +95,7 @@ def report_page(folder: RunFolder) -> str:
         configuration=configuration(manifest),
         provenance=provenance_of(folder, manifest, compared),
     )
+    return page.lstrip()
 
 
 def _facts(manifest: Manifest, results: list[Results]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from analysis.rounding import rounded
 
@@ -110,28 +111,36 @@ class _Part:
     def rows(self) -> int:
         return 1 if self.row is None else self.value.sizes[self.row]
 
+    @property
+    def columns(self) -> int:
+        return 1 if self.column is None else self.value.sizes[self.column]
+
     def table(self, caption: str, rows: Sequence[int]) -> Table:
         """Return the table of some rows."""
-        columns = range(1 if self.column is None else self.value.sizes[self.column])[:MOST_COLUMNS]
-        left = 0 if self.column is None else self.value.sizes[self.column] - len(columns)
-        names = ["value"] if self.column is None else [_place(self.value, self.column, i) for i in columns]
+        columns = range(min(self.columns, MOST_COLUMNS))
+        values, errors = self._numbers(self.value), None if self.error is None else self._numbers(self.error)
+        names = ["value"] if self.column is None else [_place(self.value, self.column, j) for j in columns]
+        body = []
+        for i in rows:
+            sigmas = [None if errors is None else errors[i, j] for j in columns]
+            cells = [_cell(values[i, j], sigma) for j, sigma in zip(columns, sigmas, strict=True)]
+            body.append(("" if self.row is None else _place(self.value, self.row, i), cells))
+        left = self.columns - len(columns)
         return Table(
             caption=caption,
             columns=["" if self.row is None else _heading(self.value, self.row), *names],
-            rows=[
-                ("" if self.row is None else _place(self.value, self.row, i), [self._cell(i, j) for j in columns])
-                for i in rows
-            ],
-            note=f"{left} more along {self.column} in the file." if left else "",
+            rows=body,
+            note=f"{left} more along {_word(self.column)} in the file." if self.column is not None and left else "",
         )
 
-    def _cell(self, i: int, j: int) -> str | None:
-        at = {dim: index for dim, index in ((self.row, i), (self.column, j)) if dim is not None}
-        value = self.value.isel(at).item()
-        if self.value.dtype.kind in "iub":
-            return str(value)
-        scale = 100.0 if _is_relative(self.value) else 1.0
-        return rounded(scale * value, None if self.error is None else scale * self.error.isel(at).item())
+    def _numbers(self, array: xr.DataArray) -> NDArray[Any]:
+        """Return numbers of shape ``(row, column)``, in percent where people want them so."""
+        ordered = array.transpose(*(dim for dim in (self.row, self.column) if dim is not None)).values
+        return ordered.reshape(self.rows, self.columns) * (100.0 if _is_relative(self.value) else 1)
+
+
+def _cell(value: Any, sigma: Any) -> str | None:
+    return rounded(float(value), sigma) if isinstance(value, np.floating) else str(value)
 
 
 def _add(tables: DatasetTables, part: _Part, caption: str, times: Sequence[float]) -> None:
