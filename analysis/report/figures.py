@@ -30,7 +30,6 @@ __all__ = ["FIGURE_BYTES", "PAGE_BYTES", "EmbeddedFigure", "drawn", "figures_of"
 FIGURE_BYTES = 1_000_000  # a larger figure is compressed again
 PAGE_BYTES = 16_000_000  # of all figures together; those beyond are named alone
 WIDEST = 1600  # pixels of a figure that is compressed again
-MOST_PIXELS = 50_000_000
 SCREEN_DPI = 96
 WIDE = 560  # pixels of the screen from which a figure takes the whole width of the page
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -129,27 +128,29 @@ def _embedded(path: Path, name: str) -> EmbeddedFigure:
 
 def _png(path: Path, name: str) -> EmbeddedFigure:
     content, note, kind = path.read_bytes(), "", KINDS[".png"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # bounded here
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return _without(path, name, f"{image.width} × {image.height} pixels")
-            image.load()
-            text = {key: str(value) for key, value in image.info.items() if key in ("Title", "Description")}
-            dpi = image.info.get("dpi", (2 * SCREEN_DPI,))[0]
-            shape = [max(1, round(side * SCREEN_DPI / dpi)) if dpi > 1 else side for side in image.size]
-            if len(content) > FIGURE_BYTES:
-                content, kind = _smaller(image), "image/webp"
-                note = f"Compressed for this page; {name} is the original."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=["PNG"])
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        return _without(path, name, str(error).partition(", could")[0])
+    with image:
+        image.load()
+        said = {key: str(image.info.get(key, "")) for key in ("Title", "Description")}
+        dpi = image.info.get("dpi", (2 * SCREEN_DPI,))[0]
+        width, height = (max(1, round(side * SCREEN_DPI / dpi)) if dpi > 1 else side for side in image.size)
+        if len(content) > FIGURE_BYTES:
+            content, kind = _smaller(image), "image/webp"
+            note = f"Compressed for this page; {name} is the original."
     if len(content) > FIGURE_BYTES:
         return _without(path, name, f"{len(content) / 1e6:.1f} MB when compressed")
     return EmbeddedFigure(
         name=name,
-        title=text.get("Title", ""),
-        description=text.get("Description", ""),
+        title=said["Title"],
+        description=said["Description"],
         source=_data(kind, content),
-        width=shape[0],
-        height=shape[1],
+        width=width,
+        height=height,
         note=note,
     )
 

@@ -111,6 +111,6 @@ def _own_errors(dataset: xr.Dataset) -> list[str]:
     for name in dataset["reference"].values:
         known = dataset["reference_error"].sel(reference=name).values
         known = known[np.isfinite(known)]
-        said = f"at most {100 * known.max():.2g} %" if known.size else "not known"
+        said = "not known" if not known.size else f"at most {100 * known.max():.2g} %" if known.max() else "none"
         notes.append(f"Own relative error of the reference {name}: {said}.")
     return notes
