@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import netCDF4
@@ -111,8 +111,21 @@ def read_groups(path: str | Path) -> dict[str, xr.Dataset]:
         DataFileError: If it is missing, truncated, damaged or no netCDF file.
     """
     path = Path(path)
-    with _reading(path), xr.open_datatree(path, engine="netcdf4", decode_times=False) as tree:
-        return {node.path: node.to_dataset().load() for node in tree.subtree}
+    with _reading(path):
+        groups = xr.open_groups(path, engine="netcdf4", decode_times=False)
+        for group in groups.values():
+            group.load().close()
+    for name, group in groups.items():
+        for above in PurePosixPath(name).parents:  # the nearest first
+            known = groups[str(above)].coords.items()
+            groups[name] = groups[name].assign_coords(
+                {key: values for key, values in known if key not in groups[name].coords and _fits(values, group)}
+            )
+    return groups
+
+
+def _fits(coordinate: xr.DataArray, dataset: xr.Dataset) -> bool:
+    return all(dataset.sizes.get(dim) == size for dim, size in coordinate.sizes.items())
 
 
 def read_head(path: Path, coordinates: Sequence[str]) -> xr.Dataset:

@@ -1,6 +1,5 @@
-"""A headless Chromium, spoken to by its DevTools protocol over a pipe; no network, no port, no driver."""
+"""A small run to report on, and a headless Chromium to look at its page, spoken to over a pipe: no port, no driver."""
 
-import base64
 import dataclasses
 import fcntl
 import json
@@ -14,6 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from physcore.command import main
+
+CONFIGURATION = """
+process: ornstein-uhlenbeck
+parameters: {drift_matrix: [[-1.0, -1.0], [1.0, -1.0]]}
+seed: 3
+simulate: {paths: 1024, duration: 1.0, dt: 0.05, save_every: 2}
+fit: {objective: {name: local-denoising, lag: 0.2}, training: {steps: 4, batch: 8, validate_every: 2}}
+compare: {references: [{name: exact}], times: [0.5, 1.0], paths: 200}
+"""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
@@ -103,11 +113,6 @@ class Browser:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def screenshot(self, whole: bool = True) -> bytes:
-        """Return a picture of the page as PNG."""
-        taken = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        return base64.b64decode(taken["data"])
-
     @property
     def requested(self) -> list[str]:
         """Addresses that the page has asked for."""
@@ -145,6 +150,23 @@ def _and_close(pipe: tuple[int, int]) -> Iterator[int]:
     for end in pipe:
         yield end
         os.close(end)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all stages and its page, to look at and not to change."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "run.yaml").write_text(CONFIGURATION)
+    assert main(["run", str(folder / "run.yaml"), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that run, without its page."""
+    copied = shutil.copytree(finished, tmp_path / "run", symlinks=True)
+    (copied / "report.html").unlink()
+    return copied
 
 
 @pytest.fixture(scope="session")
