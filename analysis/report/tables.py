@@ -151,8 +151,8 @@ def _add(tables: DatasetTables, part: _Part, caption: str, times: Sequence[float
         tables.shown.append(part.table(caption, some))
     if part.error is None or len(some) < len(everything):
         thinned = everything if part.rows <= MOST_ROWS else _spread(part.rows, MOST_ROWS)
-        table = part.table(caption, thinned)
-        thin = f"{len(thinned)} of {part.rows} rows. " if len(thinned) < part.rows else ""
+        table = part.table(caption if part.error is None else f"{caption}, all rows", thinned)
+        thin = f"{len(thinned)} of {part.rows} rows, the others in the file. " if len(thinned) < part.rows else ""
         tables.further.append(dataclasses.replace(table, note=thin + table.note))
 
 

@@ -145,6 +145,11 @@ def launched(program: str, profile: Path) -> tuple[subprocess.Popen[bytes], Brow
     return process, Browser(commands, answers)
 
 
+def works(program: str) -> bool:
+    """Return whether a program is whole enough to say its version."""
+    return subprocess.run([program, "--version"], capture_output=True, timeout=PATIENCE, check=False).returncode == 0
+
+
 def _and_close(pipe: tuple[int, int]) -> Iterator[int]:
     """Yield the ends of a pipe, each closed afterwards."""
     for end in pipe:
@@ -172,7 +177,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless Chromium."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = next((found for found in map(shutil.which, BROWSERS) if found and works(found)), None)
     if program is None:
         pytest.skip(f"no browser is installed: {', '.join(BROWSERS)}")
     process, found = launched(program, tmp_path_factory.mktemp("profile"))

@@ -46,13 +46,14 @@ def test_the_times_asked_for_are_shown_and_all_of_them_below() -> None:
     tables = dataset_tables(estimates(time=100), times=[1.0, 49.4])
     assert [name for name, _ in tables.shown[0].rows] == ["1", "49.5"]
     assert len(tables.further[0].rows) == 100
+    assert tables.further[0].caption == "Entropy production rate [1 / s], all rows"
     assert [name for name, _ in dataset_tables(estimates(time=100)).shown[0].rows][-1] == "49.5"
 
 
 def test_very_many_rows_are_thinned_and_that_is_said() -> None:
     table = dataset_tables(estimates(time=5000)).further[0]
     assert len(table.rows) == 200
-    assert table.note.startswith("200 of 5000 rows.")
+    assert table.note.startswith("200 of 5000 rows")
 
 
 def test_very_many_columns_are_cut_and_that_is_said() -> None:
@@ -68,12 +69,10 @@ def test_a_field_on_a_grid_is_named_and_not_tabulated() -> None:
 
 
 def test_what_is_a_part_of_another_is_in_percent() -> None:
+    relative = {"long_name": "relative score error", "units": "1"}
     dataset = estimates(time=1)
-    dataset["value"].attrs.update(long_name="relative score error", units="1")
-    dataset = dataset.assign(value=dataset["value"] + 0.5)
-    (table,) = dataset_tables(
-        dataset.assign(value=dataset["value"].assign_attrs(long_name="relative score error", units="1"))
-    ).shown
+    dataset["value"] = ("time", [0.5], relative)
+    (table,) = dataset_tables(dataset).shown
     assert table.caption == "Relative score error [%]"
     assert table.rows == [("0", ["50 ± 10"])]
 
