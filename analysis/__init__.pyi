@@ -25,6 +25,7 @@ from .references import SampledReference as SampledReference
 from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
 from .riemannian_fisher_divergence import riemannian_fisher_divergence as riemannian_fisher_divergence
+from .report import write_report as write_report
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stationary_stein_discrepancy import stationary_stein_discrepancy as stationary_stein_discrepancy
 from .stein_identities import stein_identities as stein_identities

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from analysis.rounding import rounded
+
 __all__ = ["error_table"]
 
 SUMMARIES = 2  # the full score and its driven components come before the single ones
@@ -40,10 +42,7 @@ def error_table(comparison: xr.Dataset, times: Sequence[float]) -> str:
 
 def _cell(entry: xr.Dataset) -> str:
     value, error = 100 * float(entry["value"]), 100 * float(entry["standard_error"])
-    if not np.isfinite(value):
-        return "not trained"
-    digits = max(0, 1 - int(np.floor(np.log10(error)))) if error > 0 else 3
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return rounded(value, error) or "not trained"
 
 
 def _row(first: str, cells: Sequence[str]) -> str:

@@ -16,7 +16,9 @@ import yaml
 
 from physcore.registry import names, suggestion
 
-__all__ = ["completed_run", "default_run", "merged", "nested", "parse_yaml", "read_yaml", "target_run"]
+__all__ = ["STAGES", "completed_run", "default_run", "merged", "nested", "parse_yaml", "read_yaml", "target_run"]
+
+STAGES = ("simulate", "fit", "compare")
 
 LARGEST_FILE = 1_000_000
 DEEPEST_NESTING = 32
@@ -139,7 +141,7 @@ def completed_run(settings: dict[str, Any], source: str) -> dict[str, Any]:
     """
     if not isinstance(settings.get("process"), str):
         raise ValueError(f"{source}: the key `process` must name a process: {', '.join(names('physcore.processes'))}")
-    default, stages = default_run(settings["process"]), set(names("physcore.commands"))
+    default, stages = default_run(settings["process"]), set(STAGES)
     if stages & settings.keys():
         default = {key: value for key, value in default.items() if key not in stages - {"simulate", *settings}}
     return merged(default, settings)

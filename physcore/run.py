@@ -1,38 +1,38 @@
-"""The command ``run``: simulate, fit and compare, each stage where the last attempt left it."""
+"""The command ``run``: simulate, fit, compare and report, each stage where the last attempt left it."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from physcore.command import Command, Job
-from physcore.configuration import target_run
+from physcore.configuration import STAGES, target_run
 from physcore.registry import load
 
 __all__ = ["RunCommand"]
 
-STAGES = ("simulate", "fit", "compare")
+REPORT = "report"
 
 
 class RunCommand(Command):
-    """Simulate, fit and compare, as far as the configuration goes; what is done already is not done again."""
+    """Simulate, fit, compare and report, as far as the configuration goes; what is done is not done again."""
 
-    summary: ClassVar[str] = "simulate a process, learn its score and compare it with references"
+    summary: ClassVar[str] = "simulate a process, learn its score, compare it with references and report"
     target: ClassVar[str] = "Name of a process, or a YAML file; stages without a section there are skipped."
     section: ClassVar[type | None] = None
 
     def base(self, target: str) -> dict[str, Any]:
-        """Return the default run of a process, or what a file makes of it; every run simulates."""
-        return {"simulate": {}} | target_run(target)
+        """Return the default run of a process, or what a file makes of it; every run simulates and reports."""
+        return {"simulate": {}, REPORT: {}} | target_run(target)
 
     def sections(self, name: str) -> Mapping[str, type]:
-        """Return the sections of all stages."""
-        return {stage: load("physcore.commands", stage).section for stage in STAGES}
+        """Return the sections of all stages, and of the report."""
+        return {stage: load("physcore.commands", stage).section for stage in (*STAGES, REPORT)}
 
     def check(self, job: Job) -> None:
         """Refuse what a stage cannot work with, and a comparison without a fit."""
         stages = _stages(job)
         if "compare" in stages and "fit" not in stages:
             raise ValueError("`compare` needs a learned score; give the run a section `fit`, empty for the defaults.")
-        for command in stages.values():
+        for command in (*stages.values(), load("physcore.commands", REPORT)()):
             command.check(job)
 
     def done(self, job: Job) -> bool:
@@ -49,6 +49,7 @@ class RunCommand(Command):
         skipped = [stage for stage in STAGES if stage not in stages]
         if skipped:
             job.say(f"{' and '.join(skipped)}: skipped, the run has no section of that name")
+        load("physcore.commands", REPORT)().run(job)
 
 
 def _stages(job: Job) -> dict[str, Command]:

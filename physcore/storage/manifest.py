@@ -13,6 +13,7 @@ from typing import Any
 from physcore.errors import DataFileError
 from physcore.plain_values import typed
 from physcore.storage.publishing import publish_text
+from physcore.storage.revision import revision
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "differences", "versions"]
 
@@ -105,8 +106,10 @@ class Manifest:
         return dataclasses.replace(self, stages={**kept, stage: dict(request)}).noted(stage)
 
     def noted(self, line: str) -> "Manifest":
-        """Return the manifest with a line added to its history."""
-        return dataclasses.replace(self, history=[*self.history, f"{now()} {line}"])
+        """Return the manifest with a line added to its history: when, what, and by which version of the package."""
+        commit = f" ({revision()})" if revision() else ""
+        entry = f"{now()} {line}, physcore {_version('physcore')}{commit}"
+        return dataclasses.replace(self, history=[*self.history, entry])
 
     def write(self, folder: Path) -> None:
         """Publish the manifest in its run directory."""

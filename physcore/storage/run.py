@@ -2,7 +2,7 @@
 
 RUN/manifest.json                               what was asked for, checksums of the segments
 RUN/trajectories/block00000-segment0000.nc      one block of paths over one stretch of time
-RUN/score.pt, history.nc, metrics.csv, comparison.nc, figures/
+RUN/score.pt, history.nc, metrics.csv, comparison.nc, figures/, report.html
 
 A run whose score is learned from fresh trajectories may hold none.
 """
