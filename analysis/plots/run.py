@@ -23,7 +23,7 @@ def draw_run(
     folder: RunFolder,
     score: ScoreModel,
     references: Mapping[str, Reference],
-    comparison: xr.Dataset,
+    comparison: xr.DataTree,
     times: Sequence[float],
 ) -> None:
     """Draw trajectories, score fields, errors and losses of a run.
@@ -40,7 +40,7 @@ def draw_run(
     if folder.history.exists():
         save_figure(plot_loss_history(read_dataset(folder.history)), folder.figures / "loss_history.png")
     for name, reference in references.items():
-        figure = plot_error_against_time(comparison, name)
+        figure = plot_error_against_time(comparison.to_dataset(), name)
         save_figure(figure, folder.figures / f"error_against_time_{name}.png")
         for time in times:
             if score.trained_at(time):
