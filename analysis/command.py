@@ -39,7 +39,7 @@ class CompareCommand(Command):
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
             check_pool(built, settings, simulation.paths)
-            for time in settings.times or []:
+            for time in (*(settings.times or []), *(settings.reversal.times or [])):
                 nearest_saved(simulation.times, time)
 
     def run(self, job: Job) -> None:

@@ -26,6 +26,7 @@ from physcore.trajectory import frames, validated_trajectories
 __all__ = ["check_quantities", "compare", "evaluate"]
 
 BLOCKS = 32
+BOX_MARGIN = 0.25  # of the spread of the simulated states, beyond which reversed ones are held
 
 
 def compare(
@@ -86,8 +87,7 @@ def evaluate(
         trajectories: States to average over, dimensions ``path`` and ``time``.
         quantities: Quantities by name.
         times: Saved times to compare at; all within the trained range when None.
-        shown: A few of them for what is costly or large, and times before the trained range down to which states are
-            run backwards; the last one when None.
+        shown: A few of them for what is costly or large; the last one when None.
         blocks: Independent blocks of paths behind ``block_standard_error``, at least 2.
         reversal: How states are run backwards, for quantities that ask for it.
         start: Trajectories from whose last states they are, other paths than those averaged over; these when None.
@@ -107,7 +107,9 @@ def evaluate(
     named = references if isinstance(references, Mapping) else {_name(references): references}
     chosen = validated_trajectories(score.process, trajectories)
     check_quantities(quantities, score.process, named, score.components)
-    moments = _compared_times(chosen, score, times, shown)
+    backwards = (reversal or Reversal()) if _needs_reversal(quantities) else None
+    stops = () if backwards is None or backwards.times is None else backwards.times
+    moments = _compared_times(chosen, score, times, (*(shown or ()), *stops))
     if not 2 <= blocks <= chosen.sizes["path"]:
         raise ValueError(f"`blocks` must be between 2 and the {chosen.sizes['path']} paths; got {blocks}.")
     trained = np.array([score.trained_at(time) for time in moments], dtype=bool)
@@ -121,7 +123,9 @@ def evaluate(
         times=moments[trained],
         shown=np.array([time for time in few if score.trained_at(float(time))]),
         blocks=blocks,
-        reversed=_reversed(score, quantities, chosen if start is None else start, few, reversal, seed, communicator),
+        reversed=None
+        if backwards is None
+        else _reversed(score, chosen if start is None else start, stops or few, backwards, seed, communicator),
     )
     root, groups = _estimated(subject, quantities, score_error(score, named, moments, trained), communicator)
     attributes = {"long_name": "time", "units": score.process.time_units}
@@ -207,33 +211,40 @@ def _together(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     return together
 
 
+def _needs_reversal(quantities: Mapping[str, Quantity]) -> bool:
+    return any(quantity.needs_reversal for quantity in quantities.values())
+
+
 def _reversed(
     score: ScoreModel,
-    quantities: Mapping[str, Quantity],
     start: xr.Dataset,
-    shown: NDArray[np.float64],
-    reversal: Reversal | None,
+    stops: Sequence[float] | NDArray[np.float64],
+    reversal: Reversal,
     seed: int,
     communicator: Communicator,
-) -> xr.Dataset | None:
-    """Return states run backwards from the last shown time, None where no quantity asks for them."""
-    if not any(quantity.needs_reversal for quantity in quantities.values()):
-        return None
-    settings, process = reversal or Reversal(), score.process
+) -> xr.Dataset:
+    """Return states run backwards from the last of the stops."""
+    process, saved = score.process, np.asarray(start["time"].values, dtype=np.float64)
     first = score.time_range[0] if not _gives_density(process) else -np.inf
-    times = [float(time) for time in shown if score.trained_at(float(time)) or first <= time < score.time_range[0]]
+    near = sorted({nearest_saved(saved, float(time)) for time in stops})
+    times = [time for time in near if score.trained_at(time) or first <= time < score.time_range[0]]
     if len(times) < 2:
         raise ValueError(f"a reversal needs two `times` at least, from the last back to the first; got {times}.")
     # Those of the last paths: they were not learned from, and are others than the first that they are held against.
-    count = min(settings.paths, start.sizes["path"])
-    part = start.isel(path=slice(start.sizes["path"] - count, None)).sel(time=[times[-1]], method="nearest")
+    count = min(reversal.paths, start.sizes["path"])
+    part = start.isel(path=slice(start.sizes["path"] - count, None)).sel(time=times, method="nearest")
+    states = frames(process, part, torch.float64)
+    low, high = states.amin((0, 1)), states.amax((0, 1))
+    margin = BOX_MARGIN * (high - low)
     return reversed_states(
         process,
         FromInitialLaw(score),
-        frames(process, part, torch.float64)[0],
+        states[-1],
         times,
-        settings,
+        reversal,
         seed=seed,
+        start=float(saved[0]),
+        walls=(low - margin, high + margin),
         device=next(score.parameters()).device,
         communicator=communicator,
     )
@@ -252,9 +263,9 @@ def _name(reference: Reference) -> str:
 
 
 def _compared_times(
-    trajectories: xr.Dataset, score: ScoreModel, times: Sequence[float] | None, shown: Sequence[float] | None
+    trajectories: xr.Dataset, score: ScoreModel, times: Sequence[float] | None, shown: Sequence[float]
 ) -> NDArray[np.float64]:
     """Return the saved times that are asked for, all at which the score is trained when None, and the shown ones."""
     saved = np.asarray(trajectories["time"].values, dtype=np.float64)
     asked = [float(time) for time in saved if score.trained_at(float(time))] if times is None else times
-    return np.array(sorted({nearest_saved(saved, time) for time in (*asked, *(shown or ()))}))
+    return np.array(sorted({nearest_saved(saved, time) for time in (*asked, *shown)}))

@@ -20,6 +20,8 @@ class Reversal:
         paths: Number of reversed paths.
         dt: Largest time step, [time]; a 250th of the time that is run back when null.
         scheme: Registered name of the integration scheme.
+        times: Saved times to stop at, the last of which they start from; those of the tables when null. Before the
+            first time at which the score is trained the score of the initial law takes over by and by.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -28,8 +30,11 @@ class Reversal:
     paths: int = 4096
     dt: float | None = None
     scheme: str = "heun"
+    times: list[float] | None = None
 
     def __post_init__(self) -> None:
+        if self.times is not None and not (len(set(self.times)) > 1 and all(map(math.isfinite, self.times))):
+            raise ValueError(f"`reversal.times` must be two or more different times; got {self.times}.")
         if self.paths < 2:
             raise ValueError(f"`reversal.paths` must be at least 2; got {self.paths}.")
         if self.dt is not None and not (self.dt > 0 and math.isfinite(self.dt)):

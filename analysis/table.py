@@ -11,6 +11,7 @@ __all__ = ["error_table", "quantity_tables"]
 
 SUMMARIES = 2  # the full score and its driven components come before the single ones
 MOST_COMPONENTS = 4
+TINY = 1e-5  # errors below are written with powers of ten
 NOTES = ("parity", "method")  # attributes that a number cannot be read without
 
 
@@ -84,6 +85,8 @@ def _cell(entry: xr.Dataset, factor: float, unknown: str = "not trained") -> str
         return unknown
     if not np.isfinite(error):
         return f"{value:.3g}"
+    if 0 < error < TINY:
+        return f"{value:.2e} ± {error:.0e}"
     digits = max(0, 1 - int(np.floor(np.log10(error)))) if error > 0 else 3
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 

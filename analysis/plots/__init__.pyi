@@ -2,6 +2,10 @@ from .entropy_production import plot_entropy_production as plot_entropy_producti
 from .error_against_time import plot_error_against_time as plot_error_against_time
 from .loss_history import plot_loss_history as plot_loss_history
 from .probability_current import plot_probability_current as plot_probability_current
+from .reliability import plot_reliability as plot_reliability
+from .reversed_samples import plot_reversed_samples as plot_reversed_samples
 from .run import draw_run as draw_run
+from .score_difference import plot_score_difference as plot_score_difference
 from .score_fields import plot_score_fields as plot_score_fields
+from .training_time import plot_error_against_training_time as plot_error_against_training_time
 from .trajectories import plot_trajectories as plot_trajectories

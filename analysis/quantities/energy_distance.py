@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from analysis.quantities.quantity import Estimator, Quantity, Subject
-from analysis.quantities.reversed_sample import beside_reversed, check_reversible
+from analysis.quantities.reversed_sample import beside_floor, beside_reversed, check_reversible
 from analysis.quantities.two_samples import block_distances, checked_scales, distance_dataset
 from analysis.references.reference import Reference
 from physcore.communicator import Communicator
@@ -49,6 +49,10 @@ class EnergyDistance(Quantity):
     def estimator(self, subject: Subject, name: str) -> Estimator | None:
         """Return how it is estimated, block by block, at the shown times; see ``Quantity.estimator``."""
         return beside_reversed(subject, name, self.scales, _distance, "energy distance")
+
+    def headline(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Return the distance and its floor."""
+        return beside_floor(dataset)
 
 
 def energy_distance(

@@ -65,9 +65,10 @@ class ProbabilityCurrent(Quantity):
         return _estimator(subject.sampled(name), bins, subject.shown)
 
     def headline(self, dataset: xr.Dataset) -> xr.Dataset:
-        """Return the largest entry of each direction and its error."""
+        """Return the current in each direction where it is largest."""
         entries = dataset[["value", "standard_error"]].stack(bin=dataset.attrs["variables"].split())
-        largest = abs(entries["value"]).fillna(-1.0).argmax("bin")
+        sure = np.isfinite(entries["standard_error"])
+        largest = abs(entries["value"]).where(sure, 0.0).sum("score").argmax("bin")  # the same bin for all scores
         chosen = entries.isel(bin=largest).drop_vars(["bin", *dataset.attrs["variables"].split()])
         labels = [f"largest {self._symbol}_{name}" for name in dataset["direction"].values]
         return chosen.assign_coords(direction=labels)

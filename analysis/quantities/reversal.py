@@ -7,10 +7,15 @@ Before the first time at which a score is trained it is drawn out towards the in
 
 .. math:: s(x, t) = \left(1 - t / t_1\right) \nabla \log q_0(x) + (t / t_1)\,s_\theta(x, t_1), \qquad 0 \le t < t_1 .
 
+Where an early law changes fast the steps are shorter: 64 for each halving of the time since the start. What runs away,
+as it does where a learned score is wrong in the tails, is held at the walls of a box around the simulated states, and
+counted.
+
 Source: Anderson, Reverse-time diffusion equation models (1982); the drawing out is derived.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -34,7 +39,10 @@ from physcore.trajectory import trajectory_dataset
 __all__ = ["FromInitialLaw", "reversed_states"]
 
 STEPS = 250
+STEPS_PER_HALVING = 64
 PATHS_PER_BLOCK = 1024
+
+Walls = tuple[Tensor, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +76,8 @@ def reversed_states(
     reversal: Reversal,
     *,
     seed: int,
+    start: float = 0.0,
+    walls: Walls | None = None,
     device: torch.device | str = "cpu",
     communicator: Communicator | None = None,
 ) -> xr.Dataset:
@@ -81,11 +91,15 @@ def reversed_states(
         times: Times to stop at, increasing; the last is that of ``final``.
         reversal: Settings.
         seed: Seed of the noise.
+        start: Time at which the process begins, towards which steps become shorter.
+        walls: Least and largest value of each component, shapes ``(component,)``, at which states are held; none when
+            None.
         device: Where the steps are computed.
         communicator: Ranks that share the blocks of paths; serial when None. Every rank returns the same Dataset.
 
     Returns:
-        Trajectories with dimensions ``path`` and ``time``, in forward time.
+        Trajectories with dimensions ``path`` and ``time``, in forward time; the attribute ``held`` is the number of
+        paths that are at a wall at one of the times.
 
     Raises:
         ValueError: If a setting or the score does not serve.
@@ -95,43 +109,67 @@ def reversed_states(
     moments = np.asarray(times, dtype=np.float64)
     if moments.ndim != 1 or len(moments) < 2 or np.any(np.diff(moments) <= 0):
         raise ValueError(f"`times` must be two or more increasing times; got {times}.")
-    device, backwards = torch.device(device), moments[::-1]
-    largest = reversal.dt or (backwards[0] - backwards[-1]) / STEPS
+    device = torch.device(device)
+    way = _Way(process, score, final, reversal, start, None if walls is None else _columns(walls, device))
     starts = range(0, reversal.paths, PATHS_PER_BLOCK)
     mine = {}
     for block in communicator.share(len(starts)):
         paths = torch.arange(starts[block], min(starts[block] + PATHS_PER_BLOCK, reversal.paths))
         states = [final[paths % len(final)].to(device).T.contiguous().float()]
-        for k in range(len(backwards) - 1):
-            leg = _Leg(process, score, final, (float(backwards[k]), float(backwards[k + 1])), largest, reversal.scheme)
-            states.append(leg.carried(states[-1], int(paths[0]), Streams(seed, f"reversal/{k}")))
+        for later, earlier in itertools.pairwise(moments[::-1].tolist()):
+            states.append(way.carried(states[-1], later, earlier, int(paths[0]), seed, float(moments[-1])))
         mine[block] = torch.stack(states, 1).cpu().numpy()
     together = {block: states for part in communicator.gather(mine) for block, states in part.items()}
     carried = np.concatenate([together[block] for block in range(len(starts))], -1)
-    return trajectory_dataset(process, carried[:, ::-1], moments, np.arange(reversal.paths), {})
+    held = 0
+    if walls is not None:
+        low, high = (wall.float().numpy()[:, None, None] for wall in walls)
+        held = int(((carried <= low) | (carried >= high)).any((0, 1)).sum())
+    return trajectory_dataset(process, carried[:, ::-1], moments, np.arange(reversal.paths), {"held": held})
+
+
+def _columns(walls: Walls, device: torch.device) -> Walls:
+    low, high = (wall.to(device).float() for wall in walls)
+    return low, high
 
 
 @dataclasses.dataclass(frozen=True)
-class _Leg:
-    """The way from one time back to the one before, in equal steps."""
+class _Way:
+    """The way back in time."""
 
     process: Process
     score: ScoreFunction
     final: Tensor
-    span: tuple[float, float]
-    largest: float
-    scheme: str
+    reversal: Reversal
+    start: float
+    walls: Walls | None
 
-    def carried(self, start: Tensor, first_path: int, streams: Streams) -> Tensor:
-        """Return states of shape ``(component, path)`` at the end of the leg."""
-        begin, end = self.span
-        steps = max(1, math.ceil((begin - end) / self.largest - 1e-9))
+    def carried(self, states: Tensor, later: float, earlier: float, path: int, seed: int, end: float) -> Tensor:
+        """Return states of shape ``(component, path)`` carried from a later to an earlier time."""
+        largest = self.reversal.dt or (end - self.start) / STEPS
+        at = later
+        while at > earlier:
+            half = self.start + 0.5 * (at - self.start)
+            # The last stretch to the start itself is not halved for ever.
+            goal = earlier if half <= max(earlier, self.start + largest / STEPS_PER_HALVING) else half
+            dt = min(largest, max(at - self.start, largest) / STEPS_PER_HALVING)
+            states = self._leg(states, at, goal, dt, path, Streams(seed, f"reversal from {at!r}"))
+            at = goal
+        return states
+
+    def _leg(self, states: Tensor, begin: float, end: float, largest: float, path: int, streams: Streams) -> Tensor:
+        steps = max(1, math.ceil((begin - end) / largest - 1e-9))
         dt = (begin - end) / steps
         reverse = ReversedProcess(process=self.process, score=self.score, end=begin, final=self.final)
-        scheme = build("physcore.schemes", self.scheme, {})
+        scheme = build("physcore.schemes", self.reversal.scheme, {})
         scheme.check(reverse, dt)
+
+        def step(state: Tensor, time: Tensor, normals: Tensor) -> Tensor:
+            moved: Tensor = scheme.step(reverse, state, time, dt, normals)
+            return moved if self.walls is None else moved.clamp(*self.walls)
+
         stepping = Stepping(
-            step=lambda state, time, normals: scheme.step(reverse, state, time, dt, normals),
+            step=step,
             components=self.process.dimension,
             normals=scheme.normals(reverse),
             dt=dt,
@@ -139,11 +177,11 @@ class _Leg:
             dtype=torch.float32,
             three_point=False,
             streams=streams,
-            device=start.device,
+            device=states.device,
         )
-        frames = start.new_empty(len(start), 1, start.shape[1])
+        frames = states.new_empty(len(states), 1, states.shape[1])
         with torch.no_grad():
-            failures = stepper_for(stepping, start).advance(start, frames, np.array([steps]), first_path, 0)
+            failures = stepper_for(stepping, states).advance(states, frames, np.array([steps]), path, 0)
         if failures:
             raise NumericalError(f"reversed paths are not finite at time {end:g}; try a smaller `reversal.dt`.")
         return frames[:, 0].contiguous()

@@ -51,18 +51,17 @@ class ReversedDensity(Quantity):
             return None
         sample, plane = ReversedSample(subject), checked_plane(subject.process, self.variables, self.bins)
         bins = Bins.around(subject.process, subject.trajectories, sample.times, plane, self.bins)
-        values = torch.zeros(0, 0)
 
         def work(block: Block) -> Sums:
             sums = np.zeros((2, 2, len(sample.times), int(np.prod(bins.counts))))
             for frame in block:
                 for i, states in enumerate((sample.beside(block, frame.index), frame.states)):
                     known = torch.ones(len(states), dtype=torch.bool)
-                    sums[i, 0, frame.index] = bins.sums(states, values.expand(len(states), 0), known)[0]
+                    sums[i, 0, frame.index] = bins.sums(states, states[:, :0], known)[0]
                     sums[i, 1, frame.index] = len(states)
             return sums
 
-        return Estimator(sample.times, work, lambda sums, _: _dataset(bins, sample.times, sums))
+        return Estimator(sample.times, work, lambda sums, _: _dataset(bins, sample, sums))
 
     def headline(self, dataset: xr.Dataset) -> xr.Dataset:
         """Return by how much the two densities differ, half the integral of their absolute difference."""
@@ -75,7 +74,7 @@ class ReversedDensity(Quantity):
         return found.expand_dims(kind=["total variation, noise included"]).where(value > 0)
 
 
-def _dataset(bins: Bins, times: np.ndarray[tuple[int, ...], np.dtype[np.float64]], sums: Sums) -> xr.Dataset:
+def _dataset(bins: Bins, sample: ReversedSample, sums: Sums) -> xr.Dataset:
     densities = [bins.density(part[0], part[1]) for part in sums]
     variables = {
         "value": (densities[0][0], "density of reversed states"),
@@ -89,11 +88,12 @@ def _dataset(bins: Bins, times: np.ndarray[tuple[int, ...], np.dtype[np.float64]
             name: (("time", *bins.names), bins.shaped(values), {"long_name": text, **attributes})
             for name, (values, text) in variables.items()
         },
-        bins.coordinates(times),
+        bins.coordinates(sample.times),
         {
             "variables": " ".join(bins.names),
             "volume": float(bins.volume[0]),
             "paths": int(sums[1, 1].max()),
             "reversed_paths": int(sums[0, 1].max()),
+            "held": sample.held,
         },
     )

@@ -18,7 +18,7 @@ from physcore.diffusivity import check_additive
 from physcore.process import Process
 from physcore.trajectory import frames
 
-__all__ = ["ReversedSample", "beside_reversed", "check_reversible"]
+__all__ = ["ReversedSample", "beside_floor", "beside_reversed", "check_reversible"]
 
 LEAST_STATES = 8  # of a block, below which a distance says nothing
 
@@ -39,6 +39,18 @@ def check_reversible(process: Process, components: Sequence[int]) -> None:
         raise ValueError(f"a reversal needs the driven components of the score; it does not hold {missing}.")
 
 
+def beside_floor(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a distance and its floor as two entries of one value, for a table.
+
+    Arguments:
+        dataset: The distance, with its floor.
+    """
+    floor = dataset[["floor", "floor_standard_error"]].rename(floor="value", floor_standard_error="standard_error")
+    pair = [dataset[["value", "standard_error"]], floor]
+    labels = xr.DataArray(["simulated and reversed", "simulated twice"], dims="samples")
+    return xr.concat(pair, labels, combine_attrs="override")
+
+
 class ReversedSample:
     """The reversed states that stand beside each block of paths.
 
@@ -53,6 +65,7 @@ class ReversedSample:
         if subject.reversed is None:
             raise ValueError("`subject` must hold states that were run backwards.")
         self.times = np.asarray(subject.reversed["time"].values, dtype=np.float64)
+        self.held = int(subject.reversed.attrs.get("held", 0))
         self._states = frames(subject.process, subject.reversed, torch.float64)
         self._paths = subject.trajectories.sizes["path"]
 
@@ -115,6 +128,7 @@ def beside_reversed(
             {"time": ("time", times, {"long_name": "time", "units": subject.process.time_units})},
             {
                 "blocks": int(sums[0, 0].max(initial=0)),
+                "held": sample.held,
                 "scales": ", ".join(f"{one} {length:.6g}" for one, length in zip(names, lengths.tolist(), strict=True)),
             },
         )

@@ -91,7 +91,7 @@ def _dataset(bins: Bins, held: Sequence[int], times: NDArray[np.float64], sums: 
     fields = {
         "value": (field, means[:k], "mean difference of the score from the reference", units),
         "standard_error": (field, errors[:k], "standard error of value", units),
-        "reference": (field, means[k:], "mean score of the reference", units),
+        "reference_score": (field, means[k:], "mean score of the reference", units),
         "density": (scalar, density, "probability density", bins.density_units),
         "density_standard_error": (scalar, density_error, "standard error of density", bins.density_units),
     }

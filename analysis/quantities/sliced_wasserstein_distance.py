@@ -20,7 +20,7 @@ import xarray as xr
 from torch import Tensor
 
 from analysis.quantities.quantity import Estimator, Quantity, Subject
-from analysis.quantities.reversed_sample import beside_reversed, check_reversible
+from analysis.quantities.reversed_sample import beside_floor, beside_reversed, check_reversible
 from analysis.quantities.two_samples import block_distances, checked_scales, distance_dataset
 from analysis.references.reference import Reference
 from physcore.communicator import Communicator
@@ -68,6 +68,10 @@ class SlicedWassersteinDistance(Quantity):
             return _distance(left @ axes, right @ axes, self.order)
 
         return beside_reversed(subject, name, self.scales, distance, title)
+
+    def headline(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Return the distance and its floor."""
+        return beside_floor(dataset)
 
 
 def sliced_wasserstein_distance(

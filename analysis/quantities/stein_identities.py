@@ -47,10 +47,9 @@ class SteinIdentities(Quantity):
         held = dataset["component"].values
         chosen = dataset[["value", "standard_error"]]
         if len(held) > MOST_MOMENTS:
-            worst = (
-                abs(dataset["deviation"]).max(("moment", "component")).rename("largest deviation in standard errors")
-            )
-            return xr.Dataset({"value": worst, "standard_error": xr.zeros_like(worst)})
+            worst = abs(dataset["deviation"]).max(("moment", "component"))
+            largest = xr.Dataset({"value": worst, "standard_error": worst * np.nan})
+            return largest.expand_dims(moment=["largest deviation in standard errors"])
         rows = [chosen.sel(moment=one, component=one).drop_vars(("moment", "component")) for one in held]
         return xr.concat(rows, xr.DataArray([f"E[{one} s_{one}], must be -1" for one in held], dims="moment"))
 
