@@ -11,6 +11,7 @@ from physcore.score.command import base_of_run
 if TYPE_CHECKING:
     import xarray as xr
 
+    from analysis.quantities.quantity import Quantity
     from analysis.references.reference import Reference
     from physcore.process import Process
     from physcore.score.model import ScoreModel
@@ -30,13 +31,15 @@ class CompareCommand(Command):
         return base_of_run(target)
 
     def check(self, job: Job) -> None:
-        """Refuse a reference that the process has not, and times that the simulation of the same run will not save."""
+        """Refuse references and quantities that the process has not, and times that the simulation will not save."""
         settings: Comparison = job.settings.sections["compare"]
-        built = self._built(settings, job.process())
+        process = job.process()
+        built = self._built(settings, process)
+        self._quantities(settings, process, built, _components(job, process))
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
             check_pool(built, settings, simulation.paths)
-            for time in settings.times or []:
+            for time in (*(settings.times or []), *(settings.reversal.times or [])):
                 nearest_saved(simulation.times, time)
 
     def done(self, job: Job) -> bool:
@@ -46,9 +49,9 @@ class CompareCommand(Command):
 
     def run(self, job: Job) -> None:
         """Compare, or find that all is there; print the table."""
-        from analysis.table import error_table
+        from analysis.table import error_table, quantity_tables
         from physcore.storage.lock import locked
-        from physcore.storage.netcdf import read_dataset
+        from physcore.storage.netcdf import read_tree
 
         folder, communicator = job.folder, job.communicator
         with locked(folder.path, communicator):
@@ -57,20 +60,25 @@ class CompareCommand(Command):
             communicator.barrier()
             if done:
                 job.say(f"compare: done already -> {folder.comparison}")
-                comparison = read_dataset(folder.comparison)
+                comparison = read_tree(folder.comparison)
             else:
                 comparison = self._compare(job)
+        errors = comparison.to_dataset()
+        times = _times(job, errors["time"].values[errors["trained"].values == 1])
         job.say("")
-        job.say(error_table(comparison, _times(job, comparison)))
+        job.say(error_table(errors, times))
+        for table in quantity_tables(comparison, times):
+            job.say("")
+            job.say(table)
 
     def _request(self, job: Job) -> dict[str, Any]:
         return dataclasses.asdict(job.settings.sections["compare"])
 
-    def _compare(self, job: Job) -> "xr.Dataset":
-        from analysis.compare import compare
+    def _compare(self, job: Job) -> "xr.DataTree":
+        from analysis.compare import evaluate
         from physcore.device import resolve_device
         from physcore.score.checkpoint import load_score
-        from physcore.storage.netcdf import write_dataset
+        from physcore.storage.netcdf import write_tree
         from physcore.storage.run import open_run
 
         folder, communicator = job.folder, job.communicator
@@ -81,17 +89,22 @@ class CompareCommand(Command):
         job.say(f"compare: {trajectories.sizes['path'] - first} paths a frame -> {folder.comparison}")
         times = [float(t) for t in trajectories["time"].values if score.trained_at(float(t))]
         references = self._references(job, score.process, times, trajectories.isel(path=slice(first)))
-        comparison = compare(
+        comparison = evaluate(
             score,
             references,
             trajectories.isel(path=slice(first, None)),
+            self._quantities(settings, score.process, references, score.components),
             times=sorted({*times, *(settings.times or [])}),
+            shown=_times(job, times),
             blocks=settings.blocks,
+            reversal=settings.reversal,
+            start=trajectories.isel(path=slice(first)) if first >= settings.reversal.paths else None,
+            seed=int(folder.manifest.seed),
             communicator=communicator,
         )
         if communicator.rank == 0:
-            write_dataset(comparison, folder.comparison)
-            self._draw(job, score, references, comparison)
+            write_tree(comparison, folder.comparison)
+            self._draw(job, score, references, comparison, _times(job, times))
             folder.manifest.staged("compare", self._request(job)).write(folder.path)
         communicator.barrier()
         return comparison
@@ -133,12 +146,31 @@ class CompareCommand(Command):
             references[name] = build("physcore.references", name, parameters, *leading)
         return references
 
+    def _quantities(
+        self, settings: Comparison, process: "Process", references: "dict[str, Reference]", components: Sequence[int]
+    ) -> "dict[str, Quantity]":
+        """Build the quantities that are named, checked; else those that are told unasked and that can be had."""
+        from analysis.compare import check_quantities
+        from physcore.registry import build, names
+
+        if settings.named_quantities is not None:
+            asked = {name: build("physcore.quantities", name, options) for name, options in settings.named_quantities}
+            check_quantities(asked, process, references, components)
+            return asked
+        every = {name: build("physcore.quantities", name, {}) for name in names("physcore.quantities")}
+        return {name: quantity for name, quantity in every.items() if quantity.unasked(process, references, components)}
+
     def _draw(
-        self, job: Job, score: "ScoreModel", references: "dict[str, Reference]", comparison: "xr.Dataset"
+        self,
+        job: Job,
+        score: "ScoreModel",
+        references: "dict[str, Reference]",
+        comparison: "xr.DataTree",
+        times: list[float],
     ) -> None:
         from analysis.plots import draw_run
 
-        draw_run(job.folder, score, references, comparison, _times(job, comparison))
+        draw_run(job.folder, score, references, comparison, times)
 
 
 def check_pool(references: "dict[str, Reference]", settings: Comparison, paths: int) -> None:
@@ -163,10 +195,16 @@ def check_pool(references: "dict[str, Reference]", settings: Comparison, paths: 
             )
 
 
-def _times(job: Job, comparison: "xr.Dataset") -> list[float]:
-    """Return the times of the table: those asked for, else three spread over the compared ones."""
+def _components(job: Job, process: "Process") -> Sequence[int]:
+    """Return the components that a score will hold, of a run that is still to be fitted; all where it is not said."""
+    fit = job.settings.sections.get("fit")
+    driven = fit is not None and fit.model.get("components") == "driven"
+    return process.driven if driven else range(process.dimension)
+
+
+def _times(job: Job, available: Sequence[float]) -> list[float]:
+    """Return the times of the tables: those asked for, else three spread over the compared ones."""
     asked: list[float] | None = job.settings.sections["compare"].times
     if asked:
         return sorted(asked)
-    available = comparison["time"].values
     return [float(available[round(fraction * (len(available) - 1))]) for fraction in (0.2, 0.6, 1.0)]

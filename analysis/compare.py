@@ -1,36 +1,32 @@
-r"""The verb ``compare``: how far a learned score is from references.
+"""The verb ``compare``: how far a learned score is from references, and what follows from it.
 
-.. math:: \epsilon(t) = \frac{E |s_\theta(X_t, t) - s_{\rm ref}(X_t, t)|^2}{E |s_{\rm ref}(X_t, t)|^2}
-
-The expectation is over simulated states. The sums of each block of paths are float64 and joined in the order of the
-blocks, so the result does not depend on the number of ranks. The standard error is that of a ratio of means over
-independent blocks.
-
-Source: relative Fisher divergence as in Boffi and Vanden-Eijnden, Probability flow solution of the Fokker-Planck
-equation (2023); standard error of a ratio: Cochran, Sampling Techniques (1977), section 6.4.
+All that is compared is estimated in one pass over the paths. The sums of each block of paths are float64 and joined in
+the order of the blocks, so the result does not depend on the number of ranks.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
-from analysis.comparison import nearest_saved
+from analysis.comparison import Reversal, nearest_saved
+from analysis.quantities.blocks import block_sums
+from analysis.quantities.quantity import Estimator, Quantity, Subject
+from analysis.quantities.reversal import FromInitialLaw, reversed_states
+from analysis.quantities.score_error import score_error
 from analysis.references.reference import Reference
 from physcore.communicator import Communicator, SerialCommunicator
-from physcore.errors import NumericalError
+from physcore.process import Process
 from physcore.registry import name_of
 from physcore.score.model import ScoreModel
 from physcore.trajectory import frames, validated_trajectories
 
-__all__ = ["compare", "ratio_of_means"]
+__all__ = ["check_quantities", "compare", "evaluate"]
 
 BLOCKS = 32
+BOX_MARGIN = 0.25  # of the spread of the simulated states, beyond which reversed ones are held
 
 
 def compare(
@@ -49,175 +45,227 @@ def compare(
         references: One reference, or several by name.
         trajectories: States to average over, dimensions ``path`` and ``time``.
         times: Saved times to compare at; all within the trained range when None.
-        blocks: Independent blocks of paths behind the standard errors, at least 2.
+        blocks: Independent blocks of paths behind ``block_standard_error``, at least 2.
         communicator: Ranks that share the blocks; serial when None. Every rank returns the same Dataset.
 
     Returns:
         Dataset with dimensions ``reference``, ``selection`` (full, driven, each component) and ``time``: relative score
-        error ``value`` with ``standard_error``, the reference's mean square ``reference_norm``, its own relative error
-        ``reference_error`` (NaN where unknown), the fraction of states ``outside`` that the reference knows nothing
-        about, and ``trained``, 0 at times outside the trained range, where the value is NaN. So it is for selections
-        with a component that the score does not learn; the attribute ``components`` names those that it does.
+        error ``value`` with ``standard_error``, what the scatter of blocks says of that, ``block_standard_error``, the
+        reference's mean square ``reference_norm``, its own relative error ``reference_error`` (NaN where unknown), the
+        fraction of states ``outside`` that the reference knows nothing about, and ``trained``, 0 at times outside the
+        trained range, where the value is NaN. So it is for selections with a component that the score does not learn;
+        the attribute ``components`` names those that it does.
 
     Raises:
         ValueError: If a time was not saved, or there are fewer paths than blocks.
         NumericalError: If the learned score is not finite; the time is named.
     """
-    communicator = communicator or SerialCommunicator()
-    named = references if isinstance(references, Mapping) else {_name(references): references}
-    process = score.process
-    chosen = validated_trajectories(process, trajectories)
-    moments = _saved_times(chosen, score, times)
-    paths = chosen.sizes["path"]
-    if not 2 <= blocks <= paths:
-        raise ValueError(f"`blocks` must be between 2 and the {paths} paths; got {blocks}.")
-    trained = np.array([score.trained_at(time) for time in moments])
-    for reference in named.values():
-        reference.prepare([time for time, inside in zip(moments, trained, strict=True) if inside])
-    edges = np.linspace(0, paths, blocks + 1).astype(int)
-    mine: dict[int, NDArray[np.float64]] = {}
-    progress = tqdm(list(communicator.share(blocks)), "compare", disable=None if communicator.rank == 0 else True)
-    for block in progress:
-        part = chosen.isel(path=slice(edges[block], edges[block + 1])).sel(time=moments, method="nearest")
-        mine[block] = _block_sums(score, list(named.values()), frames(process, part), moments, trained)
-    together = {block: sums for part in communicator.gather(mine) for block, sums in part.items()}
-    sums = np.stack([together[block] for block in range(blocks)])
-    return _dataset(score, named, np.array(moments), trained, Sums.of(sums))
+    return evaluate(
+        score, references, trajectories, {}, times=times, blocks=blocks, communicator=communicator
+    ).to_dataset()
 
 
-@dataclasses.dataclass(frozen=True)
-class Sums:
-    """Sums of each block, shape ``(block, reference, time, component)``.
-
-    Arguments:
-        error: Squared differences.
-        norm: Squared reference scores.
-        known: Number of states that the reference knows, the same for all components.
-        states: Number of states.
-    """
-
-    error: NDArray[np.float64]
-    norm: NDArray[np.float64]
-    known: NDArray[np.float64]
-    states: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, sums: NDArray[np.float64]) -> "Sums":
-        """Name the first axis after the block's."""
-        return cls(*(sums[:, i] for i in range(4)))
-
-
-def _block_sums(
+def evaluate(
     score: ScoreModel,
-    references: Sequence[Reference],
-    states: Tensor,
-    times: Sequence[float],
-    trained: NDArray[np.bool],
-) -> NDArray[np.float64]:
-    """Return the sums of one block, shape ``(quantity, reference, time, component)``."""
-    parameter = next(score.parameters())
-    sums = np.zeros((4, len(references), len(times), states.shape[-1]))
-    for k, time in enumerate(times):
-        if not trained[k]:
-            continue
-        points = states[k].to(parameter.device)
-        with torch.no_grad():
-            learned = score(points, time).double()
-        if not torch.isfinite(learned).all():
-            raise NumericalError(f"the learned score is not finite at time {time:g}.")
-        for r, reference in enumerate(references):
-            exact = reference.score(points, time).double()
-            known = torch.isfinite(exact).all(-1, keepdim=True)
-            difference = torch.where(known, learned - exact, 0.0).square().sum(0)
-            norm = torch.where(known, exact, 0.0).square().sum(0)
-            sums[0, r, k], sums[1, r, k] = difference.cpu().numpy(), norm.cpu().numpy()
-            sums[2, r, k], sums[3, r, k] = float(known.sum()), len(points)
-    return sums
-
-
-def ratio_of_means(
-    numerators: NDArray[np.float64], denominators: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a ratio of means and its standard error over independent blocks.
+    references: Reference | Mapping[str, Reference],
+    trajectories: xr.Dataset,
+    quantities: Mapping[str, Quantity],
+    *,
+    times: Sequence[float] | None = None,
+    shown: Sequence[float] | None = None,
+    blocks: int = BLOCKS,
+    reversal: Reversal | None = None,
+    start: xr.Dataset | None = None,
+    seed: int = 0,
+    communicator: Communicator | None = None,
+) -> xr.DataTree:
+    """Compare a learned score with references, and estimate what follows from it and from them.
 
     Arguments:
-        numerators: Sums of each block, shape ``(block, ...)``.
-        denominators: Sums of each block, the same shape.
+        score: The learned score.
+        references: One reference, or several by name.
+        trajectories: States to average over, dimensions ``path`` and ``time``.
+        quantities: Quantities by name.
+        times: Saved times to compare at; all within the trained range when None.
+        shown: A few of them for what is costly or large; the last one when None.
+        blocks: Independent blocks of paths behind ``block_standard_error``, at least 2.
+        reversal: How states are run backwards, for quantities that ask for it.
+        start: Trajectories from whose last states they are, other paths than those averaged over; these when None.
+        seed: Seed of what is random.
+        communicator: Ranks that share the blocks; serial when None. Every rank returns the same.
 
     Returns:
-        Ratio and standard error, shape ``(...)``; NaN where the denominators vanish.
+        At the root what ``compare`` returns; below, a group for each quantity: ``value`` with ``standard_error`` and
+        ``block_standard_error``, dimension ``score`` (the learned one and the references), at all the times, NaN where
+        it is estimated at some alone.
+
+    Raises:
+        ValueError: If a time was not saved, there are fewer paths than blocks, or a quantity cannot be had.
+        NumericalError: If a learned score or a quantity is not finite.
     """
-    blocks = len(numerators)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = numerators.sum(0) / denominators.sum(0)
-        residuals = numerators - ratio * denominators
-        error = np.sqrt(blocks / (blocks - 1) * np.square(residuals).sum(0)) / denominators.sum(0)
-    return ratio, error
-
-
-def _dataset(
-    score: ScoreModel,
-    references: Mapping[str, Reference],
-    times: NDArray[np.float64],
-    trained: NDArray[np.bool],
-    sums: Sums,
-) -> xr.Dataset:
-    process = score.process
-    names = [variable.name for variable in process.variables]
-    selections = {
-        "full": list(range(len(names))),
-        "driven": list(process.driven),
-        **{name: [i] for i, name in enumerate(names)},
+    communicator = communicator or SerialCommunicator()
+    named = references if isinstance(references, Mapping) else {_name(references): references}
+    chosen = validated_trajectories(score.process, trajectories)
+    check_quantities(quantities, score.process, named, score.components)
+    backwards = (reversal or Reversal()) if _needs_reversal(quantities) else None
+    stops = () if backwards is None or backwards.times is None else backwards.times
+    moments = _compared_times(chosen, score, times, (*(shown or ()), *stops))
+    if not 2 <= blocks <= chosen.sizes["path"]:
+        raise ValueError(f"`blocks` must be between 2 and the {chosen.sizes['path']} paths; got {blocks}.")
+    trained = np.array([score.trained_at(time) for time in moments], dtype=bool)
+    few = moments[trained][-1:] if shown is None else np.array([nearest_saved(moments, time) for time in sorted(shown)])
+    for reference in named.values():
+        reference.prepare(moments[trained].tolist())
+    subject = Subject(
+        score=score,
+        references=named,
+        trajectories=chosen,
+        times=moments[trained],
+        shown=np.array([time for time in few if score.trained_at(float(time))]),
+        blocks=blocks,
+        reversed=None
+        if backwards is None
+        else _reversed(score, chosen if start is None else start, stops or few, backwards, seed, communicator),
+    )
+    root, groups = _estimated(subject, quantities, score_error(score, named, moments, trained), communicator)
+    attributes = {"long_name": "time", "units": score.process.time_units}
+    whole = {
+        name: part.reindex(time=moments).assign_coords(time=("time", moments, attributes))
+        for name, part in groups.items()
     }
-    value, error, norm = [], [], []
-    for indices in selections.values():
-        chosen = sums.norm[..., indices].sum(-1)
-        learned = 1.0 if set(indices) <= set(score.components) else np.nan
-        ratio = ratio_of_means(learned * sums.error[..., indices].sum(-1), chosen)
-        value.append(ratio[0])
-        error.append(ratio[1])
-        with np.errstate(invalid="ignore"):
-            norm.append(chosen.sum(0) / sums.known[..., 0].sum(0))
-    with np.errstate(invalid="ignore"):
-        outside = 1 - sums.known[..., 0].sum(0) / sums.states[..., 0].sum(0)
-    own = [
-        [_own_error(reference, time, inside) for time, inside in zip(times, trained, strict=True)]
-        for reference in references.values()
+    return xr.DataTree.from_dict({"/": root, **whole})
+
+
+def check_quantities(
+    quantities: Mapping[str, Quantity],
+    process: Process,
+    references: Mapping[str, Reference],
+    components: Sequence[int],
+) -> None:
+    """Refuse quantities that a process, its references or a score cannot give.
+
+    Arguments:
+        quantities: Quantities by name.
+        process: The process.
+        references: References by name.
+        components: Components that the learned score holds.
+
+    Raises:
+        ValueError: If one cannot be had; it is named, with the reason.
+    """
+    for name, quantity in quantities.items():
+        try:
+            quantity.check(process, references, components)
+        except ValueError as error:
+            raise type(error)(f"{name}: {error}") from error
+
+
+def _estimated(
+    subject: Subject, quantities: Mapping[str, Quantity], error: Estimator, communicator: Communicator
+) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
+    """Return the errors of the score, and the estimates of each quantity, from one pass over the paths."""
+    made = {
+        (name, score): quantity.estimator(subject, score)
+        for name, quantity in quantities.items()
+        for score in subject.scores
+    }
+    estimators = {key: estimator for key, estimator in made.items() if estimator is not None}
+    root, *estimates = _scattered([error, *estimators.values()], subject, communicator)
+    groups: dict[str, dict[str, xr.Dataset]] = {name: {} for name in quantities}
+    for (name, score), estimate in zip(estimators, estimates, strict=True):
+        groups[name][score] = estimate
+    return root, {name: _together(parts) for name, parts in groups.items() if parts}
+
+
+def _scattered(estimators: Sequence[Estimator], subject: Subject, communicator: Communicator) -> list[xr.Dataset]:
+    sums = block_sums(
+        subject.process,
+        subject.trajectories,
+        [(estimator.times, estimator.work) for estimator in estimators],
+        blocks=subject.blocks,
+        communicator=communicator,
+        progress="compare",
+    )
+    paths = subject.trajectories.sizes["path"]
+    return [
+        estimator.with_scatter(part, paths).assign_attrs(blocks=subject.blocks)
+        for estimator, part in zip(estimators, sums, strict=True)
     ]
-    stacked = ("reference", "selection", "time")
-    return xr.Dataset(
-        {
-            "value": (stacked, np.stack(value, 1), {"long_name": "relative score error", "units": "1"}),
-            "standard_error": (stacked, np.stack(error, 1), {"long_name": "standard error of value", "units": "1"}),
-            "reference_norm": (stacked, np.stack(norm, 1), {"long_name": "mean square of the reference score"}),
-            "reference_error": (("reference", "time"), own, {"long_name": "reference's own relative error"}),
-            "outside": (("reference", "time"), outside, {"long_name": "fraction of states outside the reference"}),
-            "trained": ("time", trained.astype(np.int8), {"long_name": "1 where the score was trained"}),
-        },
-        {
-            "reference": list(references),
-            "selection": list(selections),
-            "time": ("time", times, {"long_name": "time", "units": process.time_units}),
-        },
-        {
-            "process": name_of(type(process)) or type(process).__qualname__,
-            "components": " ".join(names[i] for i in score.components),
-            "blocks": len(sums.error),
-        },
+
+
+def _together(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Return the estimates for all scores side by side; what differs among their attributes is told by score."""
+    names = [name for name, variable in next(iter(parts.values())).data_vars.items() if "time" in variable.dims]
+    together = xr.concat(
+        list(parts.values()),
+        xr.DataArray(list(parts), dims="score", name="score"),
+        data_vars=names,
+        coords="minimal",
+        compat="override",
+        combine_attrs="override",
+    )
+    for key in together.attrs:
+        values = {score: part.attrs.get(key) for score, part in parts.items()}
+        if len(set(values.values())) > 1:
+            together.attrs[key] = "; ".join(f"{score}: {value}" for score, value in values.items())
+    return together
+
+
+def _needs_reversal(quantities: Mapping[str, Quantity]) -> bool:
+    return any(quantity.needs_reversal for quantity in quantities.values())
+
+
+def _reversed(
+    score: ScoreModel,
+    start: xr.Dataset,
+    stops: Sequence[float] | NDArray[np.float64],
+    reversal: Reversal,
+    seed: int,
+    communicator: Communicator,
+) -> xr.Dataset:
+    """Return states run backwards from the last of the stops."""
+    process, saved = score.process, np.asarray(start["time"].values, dtype=np.float64)
+    first = score.time_range[0] if not _gives_density(process) else -np.inf
+    near = sorted({nearest_saved(saved, float(time)) for time in stops})
+    times = [time for time in near if score.trained_at(time) or first <= time < score.time_range[0]]
+    if len(times) < 2:
+        raise ValueError(f"a reversal needs two `times` at least, from the last back to the first; got {times}.")
+    # Those of the last paths: they were not learned from, and are others than the first that they are held against.
+    count = min(reversal.paths, start.sizes["path"])
+    part = start.isel(path=slice(start.sizes["path"] - count, None)).sel(time=times, method="nearest")
+    states = frames(process, part, torch.float64)
+    low, high = states.amin((0, 1)), states.amax((0, 1))
+    margin = BOX_MARGIN * (high - low)
+    return reversed_states(
+        process,
+        FromInitialLaw(score),
+        states[-1],
+        times,
+        reversal,
+        seed=seed,
+        start=float(saved[0]),
+        walls=(low - margin, high + margin),
+        device=next(score.parameters()).device,
+        communicator=communicator,
     )
 
 
-def _own_error(reference: Reference, time: float, inside: bool) -> float:
-    known = reference.error_estimate(time) if inside else None
-    return float("nan") if known is None else known
+def _gives_density(process: Process) -> bool:
+    try:
+        process.initial_log_density(torch.zeros(1, process.dimension, dtype=torch.float64))
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _name(reference: Reference) -> str:
     return name_of(type(reference)) or type(reference).__name__
 
 
-def _saved_times(trajectories: xr.Dataset, score: ScoreModel, times: Sequence[float] | None) -> list[float]:
+def _compared_times(
+    trajectories: xr.Dataset, score: ScoreModel, times: Sequence[float] | None, shown: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return the saved times that are asked for, all at which the score is trained when None, and the shown ones."""
     saved = np.asarray(trajectories["time"].values, dtype=np.float64)
-    if times is None:
-        return [float(time) for time in saved if score.trained_at(float(time))]
-    return [nearest_saved(saved, time) for time in sorted(times)]
+    asked = [float(time) for time in saved if score.trained_at(float(time))] if times is None else times
+    return np.array(sorted({nearest_saved(saved, time) for time in (*asked, *shown)}))

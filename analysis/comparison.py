@@ -7,9 +7,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Comparison", "nearest_saved"]
+__all__ = ["Comparison", "Reversal", "nearest_saved"]
 
 TIME_TOLERANCE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reversal:
+    """How states are run backwards.
+
+    Arguments:
+        paths: Number of reversed paths.
+        dt: Largest time step, [time]; a 250th of the time that is run back when null.
+        scheme: Registered name of the integration scheme.
+        times: Saved times to stop at, the last of which they start from; those of the tables when null. Before the
+            first time at which the score is trained the score of the initial law takes over by and by.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    paths: int = 4096
+    dt: float | None = None
+    scheme: str = "heun"
+    times: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.times is not None and not (len(set(self.times)) > 1 and all(map(math.isfinite, self.times))):
+            raise ValueError(f"`reversal.times` must be two or more different times; got {self.times}.")
+        if self.paths < 2:
+            raise ValueError(f"`reversal.paths` must be at least 2; got {self.paths}.")
+        if self.dt is not None and not (self.dt > 0 and math.isfinite(self.dt)):
+            raise ValueError(f"`reversal.dt` must be positive and finite; got {self.dt}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,25 +48,46 @@ class Comparison:
     Arguments:
         references: References, each with its registered ``name`` and parameters. When null: exact for a process with a
             closed form, else fokker-planck.
-        times: Saved times of the table and of the score fields; when null, three of them spread over the run.
+        quantities: Quantities to estimate, each a registered name or a mapping of its ``name`` and options. When null:
+            those that are cheap and that the process has.
+        times: Saved times of the tables, of the score fields and of what is costly; when null, three of them spread
+            over the run.
         paths: States in a frame to average over, taken from the last paths, which hold those not trained on.
-        blocks: Independent blocks of paths behind the standard errors.
+        blocks: Independent blocks of paths, whose scatter is held against the standard errors.
+        reversal: How states are run backwards by the learned score, for quantities that ask for it.
     """
 
     references: list[dict[str, Any]] | None = None
+    quantities: list[str | dict[str, Any]] | None = None
     times: list[float] | None = None
     paths: int = 20_000
     blocks: int = 32
+    reversal: Reversal = dataclasses.field(default_factory=Reversal)
 
     def __post_init__(self) -> None:
         for reference in self.references or []:
             if not isinstance(reference.get("name"), str):
                 raise ValueError(f"each of `references` must have a `name`; got {reference!r}.")
+        named = [name for name, _ in self.named_quantities or ()]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(f"`quantities` names {name!r} twice.")
         for time in self.times or []:
             if not math.isfinite(time):
                 raise ValueError(f"`times` must be finite; got {time}.")
         if not 2 <= self.blocks <= self.paths:
             raise ValueError(f"`blocks` must be between 2 and `paths` = {self.paths}; got {self.blocks}.")
+
+    @property
+    def named_quantities(self) -> list[tuple[str, dict[str, Any]]] | None:
+        """The quantities by name, each with its options; None where none are named."""
+        if self.quantities is None:
+            return None
+        specs = [{"name": spec} if isinstance(spec, str) else spec for spec in self.quantities]
+        for spec in specs:
+            if not isinstance(spec.get("name"), str):
+                raise ValueError(f"each of `quantities` must be a name or have a `name`; got {spec!r}.")
+        return [(spec["name"], {key: value for key, value in spec.items() if key != "name"}) for spec in specs]
 
 
 def nearest_saved(saved: NDArray[np.float64], time: float) -> float:

@@ -1,16 +1,18 @@
-"""A comparison as a short table for people."""
+"""A comparison as short tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
 from analysis.rounding import rounded
+from physcore.registry import load
 
-__all__ = ["error_table"]
+__all__ = ["error_table", "quantity_tables"]
 
 SUMMARIES = 2  # the full score and its driven components come before the single ones
 MOST_COMPONENTS = 4
+NOTES = ("parity", "method")  # attributes that a number cannot be read without
 
 
 def error_table(comparison: xr.Dataset, times: Sequence[float]) -> str:
@@ -34,16 +36,53 @@ def error_table(comparison: xr.Dataset, times: Sequence[float]) -> str:
         lines = [f"relative score error against {name} ({known}), in %", _row("t", selections)]
         for time in times:
             row = part.sel(time=time, method="nearest")
-            cells = [_cell(row.sel(selection=selection)) for selection in selections]
+            cells = [_cell(row.sel(selection=selection), 100) for selection in selections]
             lines.append(_row(f"{float(row['time']):g}", cells))
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
 
 
-def _cell(entry: xr.Dataset) -> str:
-    value, error = 100 * float(entry["value"]), 100 * float(entry["standard_error"])
-    return rounded(value, error) or "not trained"
+def quantity_tables(comparison: xr.DataTree, times: Sequence[float]) -> Iterator[str]:
+    """Yield a table for each quantity of a comparison: its headline at some times, with standard errors.
+
+    Arguments:
+        comparison: What ``evaluate`` returned.
+        times: Times of the rows; those at which a quantity is not known are left out.
+
+    Yields:
+        A title, with units and what has to be known to read the numbers, and a row for each entry and time, with a
+        column for each score.
+    """
+    for name, node in comparison.children.items():
+        group = node.to_dataset()
+        quantity = load("physcore.quantities", name)()
+        yield _quantity_table(group, quantity.headline(group), times)
 
 
-def _row(first: str, cells: Sequence[str]) -> str:
-    return f"{first:>6}" + "".join(f"{cell:>20}" for cell in cells)
+def _quantity_table(group: xr.Dataset, headline: xr.Dataset, times: Sequence[float]) -> str:
+    units = group["value"].attrs.get("units", "1")
+    notes = [*([] if units == "1" else [f"in {units}"]), *(group.attrs[key] for key in NOTES if key in group.attrs)]
+    title = group["value"].attrs["long_name"] + (f" ({'; '.join(notes)})" if notes else "")
+    scores = [str(score) for score in headline["score"].values]
+    others = [dim for dim in headline["value"].dims if dim not in ("score", "time")]
+    entries = headline.stack(entry=others) if others else headline.expand_dims(entry=[""])
+    labels = [entry if isinstance(entry, str) else ", ".join(map(str, entry)) for entry in entries["entry"].values]
+    width = max(map(len, labels)) + 2
+    lines = [title, _row("t", scores, width * " ")]
+    for time in times:
+        row = entries.sel(time=time, method="nearest")
+        if not np.isfinite(row["value"]).any():
+            continue
+        for i, label in enumerate(labels):
+            cells = [_cell(row.isel(entry=i).sel(score=score), 1, "-") for score in scores]
+            lines.append(_row(f"{float(row['time']):g}", cells, f"{label:>{width}}"))
+    return "\n".join(lines)
+
+
+def _cell(entry: xr.Dataset, factor: float, unknown: str = "not trained") -> str:
+    value, error = (factor * float(entry[key]) for key in ("value", "standard_error"))
+    return rounded(value, error) or unknown
+
+
+def _row(first: str, cells: Sequence[str], label: str = "") -> str:
+    return f"{first:>6}{label}" + "".join(f"{cell:>20}" for cell in cells)

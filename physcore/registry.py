@@ -30,6 +30,7 @@ GROUPS = (
     "physcore.objectives",
     "physcore.potentials",
     "physcore.processes",
+    "physcore.quantities",
     "physcore.references",
     "physcore.schemes",
     "physcore.scores",

@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.plots.axes import variable_label
 from analysis.plots.figure import DOUBLE_COLUMN, SINGLE_COLUMN, styled
 
 __all__ = ["plot_probability_current"]
@@ -27,7 +28,7 @@ def plot_probability_current(current: xr.Dataset, time: float) -> Figure:
     """
     chosen = current.sel(time=time, method="nearest")
     names = [str(name) for name in chosen["direction"].values]
-    labels = [_label(chosen[name]) for name in names]
+    labels = [variable_label(chosen[name]) for name in names]
     with styled():
         if len(names) == 1:
             figure = Figure(figsize=(DOUBLE_COLUMN, 2.4), layout="constrained")
@@ -37,11 +38,6 @@ def plot_probability_current(current: xr.Dataset, time: float) -> Figure:
             figure = Figure(figsize=(SINGLE_COLUMN, 3.0), layout="constrained")
             _map(figure, figure.subplots(), chosen, names, labels)
     return figure
-
-
-def _label(coordinate: xr.DataArray) -> str:
-    symbol, units = coordinate.attrs["symbol"], coordinate.attrs["units"]
-    return f"${symbol}$" if units == "1" else f"${symbol}$ [{units}]"
 
 
 def _curves(figure: Figure, chosen: xr.Dataset, name: str, label: str) -> None:

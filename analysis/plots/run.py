@@ -1,15 +1,30 @@
-"""All figures of a run, drawn into its folder."""
+"""All figures of a run that apply to it, drawn into its folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import torch
 import xarray as xr
+from matplotlib.figure import Figure
 
+from analysis.plots.entropy_production import plot_entropy_production
 from analysis.plots.error_against_time import plot_error_against_time
 from analysis.plots.figure import save_figure
 from analysis.plots.loss_history import plot_loss_history
+from analysis.plots.probability_current import plot_probability_current
+from analysis.plots.reliability import plot_reliability
+from analysis.plots.reversed_samples import plot_reversed_samples
+from analysis.plots.score_difference import plot_score_difference
 from analysis.plots.score_fields import plot_score_fields
-from analysis.plots.trajectories import plot_trajectories
+from analysis.plots.shown_components import shown_components
+from analysis.plots.training_time import plot_error_against_training_time
+from analysis.plots.trajectories import SHOWN_VARIABLES, plot_trajectories
+from analysis.quantities.calibration import calibration
+from analysis.quantities.quantity import LEARNED
 from analysis.references.reference import Reference
+from physcore.particles import stored_variables
+from physcore.process import Process
 from physcore.score.model import ScoreModel
 from physcore.storage.netcdf import read_dataset
 from physcore.storage.run import RunFolder, open_run
@@ -17,16 +32,19 @@ from physcore.storage.run import RunFolder, open_run
 __all__ = ["draw_run"]
 
 SHOWN_PATHS = 20_000
+SHOWN_FRAMES = 201
+
+Named = Iterator[tuple[str, Figure]]
 
 
 def draw_run(
     folder: RunFolder,
     score: ScoreModel,
     references: Mapping[str, Reference],
-    comparison: xr.Dataset,
+    comparison: xr.DataTree,
     times: Sequence[float],
 ) -> None:
-    """Draw trajectories, score fields, errors and losses of a run.
+    """Draw trajectories, score fields, errors, losses and quantities of a run, as far as they apply to it.
 
     Arguments:
         folder: The run directory.
@@ -35,14 +53,76 @@ def draw_run(
         comparison: The comparison with them.
         times: Times of marginals and score fields.
     """
-    trajectories = open_run(folder.path).isel(path=slice(SHOWN_PATHS)).load()
-    save_figure(plot_trajectories(score.process, trajectories, times), folder.figures / "trajectories.png")
+    trajectories = open_run(folder.path).isel(path=slice(SHOWN_PATHS))
+    figures = [
+        _of_states(score, references, trajectories, times),
+        _of_the_fit(folder),
+        _of_errors(comparison, references),
+        _of_quantities(score.process, comparison),
+    ]
+    for name, figure in (pair for group in figures for pair in group):
+        save_figure(figure, folder.figures / f"{name}.png")
+
+
+def _of_states(
+    score: ScoreModel, references: Mapping[str, Reference], trajectories: xr.Dataset, times: Sequence[float]
+) -> Named:
+    yield "trajectories", plot_trajectories(score.process, _thinned(score.process, trajectories, times), times)
+    for time in times:
+        if score.trained_at(time):
+            states = trajectories.sel(time=[time], method="nearest").load()
+            for name, reference in references.items():
+                yield f"score_{name}_t{time:g}", plot_score_fields(score, reference, states, time)
+
+
+def _thinned(process: Process, trajectories: xr.Dataset, times: Sequence[float]) -> xr.Dataset:
+    """Return what a figure of paths shows: few variables of few frames, however long the run is."""
+    stored = stored_variables(process)
+    shown = shown_components(process, SHOWN_VARIABLES)
+    kept = [item.variable.name for item in stored if any(i in range(process.dimension)[item.components] for i in shown)]
+    saved = trajectories["time"].values
+    frames_kept = set(np.linspace(0, len(saved) - 1, min(len(saved), SHOWN_FRAMES)).round().astype(int).tolist())
+    frames_kept |= {int(np.argmin(np.abs(saved - time))) for time in times}
+    part = trajectories[kept].isel(time=sorted(frames_kept))
+    particles = max(i - item.components.start for item in stored for i in shown if i < item.components.stop) + 1
+    return part.isel(particle=slice(max(1, particles)), missing_dims="ignore").load()
+
+
+def _of_the_fit(folder: RunFolder) -> Named:
     if folder.history.exists():
-        save_figure(plot_loss_history(read_dataset(folder.history)), folder.figures / "loss_history.png")
-    for name, reference in references.items():
-        figure = plot_error_against_time(comparison, name)
-        save_figure(figure, folder.figures / f"error_against_time_{name}.png")
-        for time in times:
-            if score.trained_at(time):
-                figure = plot_score_fields(score, reference, trajectories, time)
-                save_figure(figure, folder.figures / f"score_{name}_t{time:g}.png")
+        history = read_dataset(folder.history)
+        yield "loss_history", plot_loss_history(history)
+        yield "error_against_training_time", plot_error_against_training_time(history)
+
+
+def _of_errors(comparison: xr.DataTree, references: Mapping[str, Reference]) -> Named:
+    errors = comparison.to_dataset()
+    for name in references:
+        yield f"error_against_time_{name}", plot_error_against_time(errors, name)
+        if "score-difference" in comparison.children:
+            group = comparison["score-difference"].to_dataset()
+            yield f"score_difference_{name}", plot_score_difference(group, name)
+    told = calibration(comparison)
+    if told.sizes["estimate"]:
+        yield "reliability", plot_reliability(told)
+
+
+def _of_quantities(process: Process, comparison: xr.DataTree) -> Named:
+    groups = {name: node.to_dataset() for name, node in comparison.children.items()}
+    if "probability-current" in groups:
+        currents = groups["probability-current"].sel(score=LEARNED).dropna("time", how="all", subset=["value"])
+        for time in currents["time"].values:
+            yield f"probability_current_t{time:g}", plot_probability_current(currents, time)
+    if "entropy-production-rate" in groups:
+        rates = groups["entropy-production-rate"].dropna("time", how="all", subset=["value"])
+        estimates = {str(name): rates.sel(score=name) for name in rates["score"].values}
+        yield "entropy_production", plot_entropy_production(estimates, _known_rate(process))
+    if "reversed-density" in groups:
+        distance = groups.get("sliced-wasserstein-distance")
+        yield "reversed_samples", plot_reversed_samples(groups["reversed-density"], distance)
+
+
+def _known_rate(process: Process) -> Any:
+    """Return the entropy production rate that a process knows, as a function of times; None for others."""
+    known = getattr(process, "entropy_production_rate", None)
+    return None if known is None else lambda times: known(torch.from_numpy(times)).numpy()

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import netCDF4
@@ -15,7 +15,7 @@ from xarray.backends.locks import HDF5_LOCK
 from physcore.errors import DataFileError
 from physcore.storage.publishing import publish
 
-__all__ = ["read_dataset", "read_groups", "read_head", "read_variable", "write_dataset"]
+__all__ = ["read_dataset", "read_head", "read_tree", "read_variable", "write_dataset", "write_tree"]
 
 CHUNK_BYTES = 2**18
 
@@ -39,6 +39,27 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     def write_alone(temporary: Path) -> None:
         with _LIBRARY:
             write(dataset, temporary)
+
+    publish(path, write_alone)
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Publish a tree of Datasets as groups of one netCDF-4 file, compressed, with a checksum on every chunk.
+
+    Arguments:
+        tree: The tree.
+        path: Final name.
+
+    Raises:
+        StorageError: If writing fails; nothing existing is harmed.
+    """
+    own = {node.path: _encoding(node.to_dataset(inherit=False)) for node in tree.subtree}
+    packed = {"zlib": True, "complevel": 1}
+    encoding = {group: {name: kept | packed for name, kept in parts.items()} for group, parts in own.items()}
+
+    def write_alone(temporary: Path) -> None:
+        with _LIBRARY:
+            tree.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
 
     publish(path, write_alone)
 
@@ -75,13 +96,16 @@ def _chunk(shape: Sequence[int], item_bytes: int) -> tuple[int, ...]:
 
 
 def _write_anything(dataset: xr.Dataset, path: Path) -> None:
-    encoding: dict[Hashable, dict[str, Any]] = {
+    dataset.to_netcdf(path, format="NETCDF4", engine="netcdf4", encoding=_encoding(dataset))
+
+
+def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
+    return {
         # A contiguous variable cannot carry a checksum, and flipped bits would read back as good numbers.
         name: {"fletcher32": True, "chunksizes": tuple(max(1, n) for n in variable.shape)}
         for name, variable in dataset.variables.items()
         if variable.ndim > 0 and variable.dtype.kind in "fiu" and variable.size
     }
-    dataset.to_netcdf(path, format="NETCDF4", engine="netcdf4", encoding=encoding)
 
 
 def read_dataset(path: str | Path) -> xr.Dataset:
@@ -98,34 +122,18 @@ def read_dataset(path: str | Path) -> xr.Dataset:
         return dataset.load()
 
 
-def read_groups(path: str | Path) -> dict[str, xr.Dataset]:
-    """Read every group of a file into memory and close it.
+def read_tree(path: str | Path) -> xr.DataTree:
+    """Read all groups of a file into memory and close it.
 
     Arguments:
-        path: A netCDF file, with groups or without.
-
-    Returns:
-        The Datasets by the path of their group, the root's ``"/"`` first; a group has the coordinates of those above.
+        path: A netCDF file. Times stay numbers, whatever their units are called.
 
     Raises:
         DataFileError: If it is missing, truncated, damaged or no netCDF file.
     """
     path = Path(path)
-    with _reading(path):
-        groups = xr.open_groups(path, engine="netcdf4", decode_times=False)
-        for group in groups.values():
-            group.load().close()
-    for name, group in groups.items():
-        for above in PurePosixPath(name).parents:  # the nearest first
-            known = groups[str(above)].coords.items()
-            groups[name] = groups[name].assign_coords(
-                {key: values for key, values in known if key not in groups[name].coords and _fits(values, group)}
-            )
-    return groups
-
-
-def _fits(coordinate: xr.DataArray, dataset: xr.Dataset) -> bool:
-    return all(dataset.sizes.get(dim) == size for dim, size in coordinate.sizes.items())
+    with _reading(path), xr.open_datatree(path, engine="netcdf4", decode_times=False) as tree:
+        return tree.load()
 
 
 def read_head(path: Path, coordinates: Sequence[str]) -> xr.Dataset:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis import Exact, Reference, compare
-from analysis.compare import ratio_of_means
 from analysis.comparison import Comparison
+from analysis.quantities.path_means import PathMeans, sums_of_ratio
 from analysis.table import error_table
 from physcore import Communicator
 from physcore.errors import DataFileError, NumericalError
@@ -120,9 +120,10 @@ def test_value_and_norm_equal_brute_force(data: xr.Dataset) -> None:
     assert float(result["value"].sel(selection="full")) == pytest.approx(float(error.mean() / norm.mean()), rel=1e-4)
 
 
-def blocks_of(numerator: NDArray[np.float64], denominator: NDArray[np.float64], blocks: int) -> tuple[float, float]:
-    value, error = ratio_of_means(*(x.reshape(blocks, -1).sum(1) for x in (numerator, denominator)))
-    return float(value), float(error)
+def ratio_of(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> tuple[float, float]:
+    columns = (torch.from_numpy(values).unsqueeze(-1) for values in (numerator, denominator))
+    ratio = PathMeans.of_ratio(sums_of_ratio(*columns, torch.ones(len(numerator), dtype=torch.bool)))
+    return float(ratio.value[0]), float(ratio.standard_error[0])
 
 
 def ratio_samples(count: int, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -132,11 +133,11 @@ def ratio_samples(count: int, random: np.random.Generator) -> tuple[NDArray[np.f
 
 def test_standard_error_of_a_ratio_is_the_spread_of_independent_repetitions() -> None:
     random = np.random.default_rng(1)
-    estimates = [blocks_of(*ratio_samples(640, random), 32) for _ in range(1500)]
+    estimates = [ratio_of(*ratio_samples(640, random)) for _ in range(1500)]
     values, errors = np.array(estimates).T
     spread = values.std()
-    # The spread of 1500 values is itself known to 2 %, a standard error from 32 blocks to 13 % each.
-    assert abs(errors.mean() / spread - 1) < 5 * np.hypot(0.0183, 0.13 / 1500**0.5) + 0.01
+    # The spread of 1500 values is itself known to 2 %, a standard error from 640 paths to a few percent each.
+    assert abs(errors.mean() / spread - 1) < 5 * np.hypot(0.0183, 0.05 / 1500**0.5) + 0.01
     assert abs(values.mean() - (0.3 + 0.2 / 2)) < 5 * spread / 1500**0.5 + 0.01 * spread
     # A sibling: taking the denominator for a constant overstates the error, and must be noticed.
     naive = np.array([ratio_samples(640, random)[0].std() / 640**0.5 / 2 for _ in range(300)]).mean()
@@ -145,18 +146,30 @@ def test_standard_error_of_a_ratio_is_the_spread_of_independent_repetitions() ->
 
 def test_standard_error_of_a_ratio_equals_the_bootstrap() -> None:
     random = np.random.default_rng(2)
-    numerator, denominator = (x.reshape(32, -1).sum(1) for x in ratio_samples(32 * 50, random))
-    value, error = ratio_of_means(numerator, denominator)
-    picks = random.integers(0, 32, (20_000, 32))
+    numerator, denominator = ratio_samples(1600, random)
+    value, error = ratio_of(numerator, denominator)
+    picks = random.integers(0, 1600, (4000, 1600))
     resampled = numerator[picks].sum(1) / denominator[picks].sum(1)
-    assert float(value) == pytest.approx(numerator.sum() / denominator.sum(), rel=1e-14)
-    assert float(error) == pytest.approx(resampled.std() * (32 / 31) ** 0.5, rel=0.03)
+    assert value == pytest.approx(numerator.sum() / denominator.sum(), rel=1e-14)
+    assert error == pytest.approx(resampled.std(), rel=5 / (2 * 4000) ** 0.5)
 
 
 def test_a_vanishing_reference_gives_no_number_and_no_warning() -> None:
-    value, error = ratio_of_means(np.ones((4, 2)), np.array([[0.0, 1.0]] * 4))
-    assert not np.isfinite(value[0])
-    assert (value[1], error[1]) == (1.0, 0.0)
+    ones, known = torch.ones(4, 2), torch.ones(4, dtype=torch.bool)
+    ratio = PathMeans.of_ratio(sums_of_ratio(ones, torch.tensor([[0.0, 1.0]] * 4), known))
+    assert not np.isfinite(ratio.value[0])
+    assert (ratio.value[1], ratio.standard_error[1]) == (1.0, 0.0)
+
+
+def test_the_scatter_of_blocks_agrees_with_the_error_that_paths_predict(data: xr.Dataset) -> None:
+    class Noisy(Perturbed):
+        def weighted(self, prepared: Prepared) -> Tensor:
+            return super().weighted(prepared) + prepared.features[..., 0].square()
+
+    result = compare(Noisy(0.1, 0.3), Exact(TRAP), data).sel(selection="full")
+    ratio = result["block_standard_error"] / result["standard_error"]
+    assert float(np.abs(ratio - 1).max()) < 5 / (2 * 31) ** 0.5
+    assert float(np.abs(ratio - 1).max()) > 1e-3, "one is not a copy of the other"
 
 
 def in_ranks(size: int, work: Callable[[Communicator], Any]) -> list[Any]:

@@ -17,7 +17,7 @@ from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.trajectory import frames, validated_trajectories
 
-__all__ = ["block_distances", "distance_dataset"]
+__all__ = ["block_distances", "checked_scales", "distance_dataset"]
 
 Distances = NDArray[np.float64]
 
@@ -59,7 +59,8 @@ def block_distances(
     paths = min(sample.sizes["path"] for sample in samples)
     if not 2 <= blocks <= paths // 2:
         raise ValueError(f"`blocks` must be between 2 and half of the {paths} paths; got {blocks}.")
-    lengths = _lengths(process, scales)
+    known = checked_scales(process, scales)
+    lengths = torch.tensor([known.get(variable.name, 1.0) for variable in process.variables], dtype=torch.float64)
     size = paths // blocks
     mine = {}
     for block in communicator.share(blocks):
@@ -80,7 +81,7 @@ def block_distances(
 
 
 def distance_dataset(
-    process: Process, times: NDArray[np.float64], distances: Mapping[str, Distances], title: str
+    process: Process, times: NDArray[np.float64], distances: Mapping[str, Distances], title: str, units: str = "1"
 ) -> xr.Dataset:
     """Return means over blocks with their standard errors.
 
@@ -89,13 +90,16 @@ def distance_dataset(
         times: The times.
         distances: By the name of a variable, shape ``(block, time)``; the first is ``value``.
         title: What the value is.
+        units: Its units.
     """
     variables = {}
     for name, values in distances.items():
         error = values.std(0, ddof=1) / np.sqrt(len(values))
         prefix = "" if name == "value" else f"{name}_"
-        variables[name] = ("time", values.mean(0), {"long_name": title if name == "value" else name})
-        variables[f"{prefix}standard_error"] = ("time", error, {"long_name": f"standard error of {name}"})
+        text = title if name == "value" else f"{title} of two simulated samples"
+        variables[name] = ("time", values.mean(0), {"long_name": text, "units": units})
+        error_of = {"long_name": f"standard error of {name}", "units": units}
+        variables[f"{prefix}standard_error"] = ("time", error, error_of)
     blocks = len(next(iter(distances.values())))
     coordinates = {"time": ("time", times, {"long_name": "time", "units": process.time_units})}
     return xr.Dataset(variables, coordinates, {"blocks": blocks})
@@ -112,11 +116,20 @@ def _shared_times(saved: Sequence[NDArray[np.float64]], times: Sequence[float] |
     return np.array(shared)
 
 
-def _lengths(process: Process, scales: Mapping[str, float] | None) -> Tensor:
+def checked_scales(process: Process, scales: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Return lengths by the name of a variable, refusing unknown names and lengths that are none.
+
+    Arguments:
+        process: The process.
+        scales: The lengths; none when None.
+
+    Raises:
+        ValueError: If a name is no variable of the process, or a length is not positive and finite.
+    """
     names = [variable.name for variable in process.variables]
     for name, length in (scales or {}).items():
         if name not in names:
             raise ValueError(f"`scales` names {name!r}; the variables are {names}.")
         if not (length > 0 and np.isfinite(length)):
             raise ValueError(f"`scales` of {name!r} must be positive and finite; got {length}.")
-    return torch.tensor([(scales or {}).get(name, 1.0) for name in names], dtype=torch.float64)
+    return dict(scales or {})

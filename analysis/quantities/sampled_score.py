@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.path_means import Frame
+from analysis.quantities.blocks import Frame
 from analysis.references.reference import Reference
 from physcore.errors import NumericalError
 from physcore.process import Process
@@ -66,7 +66,7 @@ class SampledScore:
             self.function.prepare([float(time) for time in times])
 
     def at(self, frame: Frame) -> tuple[Tensor, Tensor]:
-        """Return the score at the states of a frame.
+        """Return the score at the states of a frame, evaluated once for all who ask.
 
         Arguments:
             frame: States and their time.
@@ -78,6 +78,12 @@ class SampledScore:
         Raises:
             NumericalError: If a learned score is not finite; the time is named.
         """
+        key = id(self.function)
+        if key not in frame.scores:
+            frame.scores[key] = self._evaluated(frame)
+        return frame.scores[key]
+
+    def _evaluated(self, frame: Frame) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             score = self.function.score(frame.states, frame.time).double().cpu()
         known = torch.isfinite(score).all(-1)

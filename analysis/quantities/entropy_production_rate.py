@@ -18,25 +18,70 @@ Stochastic thermodynamics, fluctuation theorems and molecular machines (2012). T
 derived.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.path_means import Frame, PathMeans, Sums, reduced, saved_times, sums_of
-from analysis.sampled_score import SampledScore
-from analysis.time_reversal import TimeReversal
+from analysis.quantities.blocks import Block, Frame, Sums, saved_times
+from analysis.quantities.path_means import PathMeans, sums_of
+from analysis.quantities.quantity import Estimator, Quantity, Subject
+from analysis.quantities.sampled_score import SampledScore
+from analysis.quantities.time_reversal import TimeReversal
+from analysis.references.reference import Reference
 from physcore.communicator import Communicator
 from physcore.diffusivity import Diffusivity
 from physcore.process import Process
 from physcore.score.score_function import ScoreFunction
+from physcore.streams import Streams
 
-__all__ = ["entropy_production_rate"]
+__all__ = ["EntropyProductionRate", "entropy_production_rate"]
 
 QUANTITIES = ("total", "medium", "system")
 RATES, PRODUCED = 0, 1
+TRIAL_PATHS = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EntropyProductionRate(Quantity):
+    """The entropy production rate by each score.
+
+    Arguments:
+        parity: Sign under time reversal, 1 or -1, by the name of a variable; as declared by the variables where not
+            given.
+    """
+
+    most_unasked: ClassVar[int] = 32  # components: the Jacobian of every path is made
+
+    parity: dict[str, int] | None = None
+
+    def check(self, process: Process, references: Mapping[str, Reference], components: Sequence[int]) -> None:
+        """Refuse an unknown parity, and a rate that is infinite, as initial states show; see ``Quantity.check``."""
+        missing = [process.variables[i].name for i in process.driven if i not in components]
+        if missing:
+            raise ValueError(f"it needs the driven components of the score; it does not hold {missing}.")
+        states = process.sample_initial(TRIAL_PATHS, Streams(0, "entropy production").generator()).double()
+        time = torch.zeros((), dtype=torch.float64)
+        TimeReversal.of(process, self.parity).check(Diffusivity.of(process, time), states, time)
+
+    def unasked(self, process: Process, references: Mapping[str, Reference], components: Sequence[int]) -> bool:
+        """Return whether it is finite by the parities that the variables declare, which are few."""
+        if process.dimension > self.most_unasked:
+            return False
+        try:
+            self.check(process, references, components)
+        except ValueError:
+            return False
+        return True
+
+    def estimator(self, subject: Subject, name: str) -> Estimator:
+        """Return how it is estimated; see ``Quantity.estimator``."""
+        return _estimator(subject.sampled(name), TimeReversal.of(subject.process, self.parity), subject.times)
 
 
 def entropy_production_rate(
@@ -73,9 +118,12 @@ def entropy_production_rate(
     reversal, sampled = TimeReversal.of(process, parity), SampledScore(process, score, process.driven)
     moments = saved_times(process, trajectories, times, sampled.known_at)
     sampled.prepare(moments)
+    return _estimator(sampled, reversal, moments).over(process, trajectories, communicator)
 
-    def work(block: Iterator[Frame]) -> Sums:
-        sums = np.zeros((2, 3, len(moments), len(QUANTITIES)))
+
+def _estimator(sampled: SampledScore, reversal: TimeReversal, times: NDArray[np.float64]) -> Estimator:
+    def work(block: Block) -> Sums:
+        sums = np.zeros((2, 3, len(times), len(QUANTITIES)))
         before = produced = always = torch.empty(0)
         for frame in block:
             scores, known = sampled.at(frame)
@@ -83,15 +131,14 @@ def entropy_production_rate(
             if frame.index == 0:
                 produced, always = torch.zeros_like(rates), known
             else:
-                step = moments[frame.index] - moments[frame.index - 1]
+                step = times[frame.index] - times[frame.index - 1]
                 produced, always = produced + 0.5 * step * (before + rates), always & known
             before = rates
             sums[RATES, :, frame.index] = sums_of(rates, known)
             sums[PRODUCED, :, frame.index] = sums_of(produced, always)
         return sums
 
-    sums = reduced(process, trajectories, moments, work, communicator)
-    return _dataset(process, reversal, moments, sums, trajectories.sizes["path"])
+    return Estimator(times, work, lambda sums, paths: _dataset(reversal, times, sums, paths))
 
 
 def _rates(reversal: TimeReversal, scores: Tensor, frame: Frame) -> Tensor:
@@ -107,13 +154,8 @@ def _rates(reversal: TimeReversal, scores: Tensor, frame: Frame) -> Tensor:
     return torch.stack([total, medium, total - medium], -1)
 
 
-def _dataset(
-    process: Process,
-    reversal: TimeReversal,
-    times: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    sums: Sums,
-    paths: int,
-) -> xr.Dataset:
+def _dataset(reversal: TimeReversal, times: NDArray[np.float64], sums: Sums, paths: int) -> xr.Dataset:
+    process = reversal.process
     rates, produced = (PathMeans.of(np.moveaxis(part, -1, 1)) for part in sums)
     units = "1" if process.time_units == "1" else f"({process.time_units})-1"
     stacked = ("quantity", "time")
@@ -129,7 +171,7 @@ def _dataset(
             "outside": (
                 "time",
                 1 - sums[RATES, 0, :, 0] / paths,
-                {"long_name": "fraction of states outside the score"},
+                {"long_name": "fraction of states outside the score", "units": "1"},
             ),
         },
         {

@@ -21,7 +21,7 @@ from analysis import (
     sliced_wasserstein_distance,
     stein_identities,
 )
-from analysis.path_means import PathMeans, sums_of, sums_of_products
+from analysis.quantities.path_means import PathMeans, sums_of, sums_of_products
 from physcore import Communicator, Process
 from physcore.errors import NumericalError
 from physcore.score import MLP, LocalScore

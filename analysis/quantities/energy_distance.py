@@ -8,20 +8,51 @@ samples of one law it is negative as often as positive.
 Source: Szekely and Rizzo, Energy statistics: a class of statistics based on distances (2013).
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import xarray as xr
 from torch import Tensor
 
-from analysis.two_samples import block_distances, distance_dataset
+from analysis.quantities.quantity import Estimator, Quantity, Subject
+from analysis.quantities.reversed_sample import beside_floor, beside_reversed, check_reversible
+from analysis.quantities.two_samples import block_distances, checked_scales, distance_dataset
+from analysis.references.reference import Reference
 from physcore.communicator import Communicator
 from physcore.process import Process
 
-__all__ = ["energy_distance"]
+__all__ = ["EnergyDistance", "energy_distance"]
 
 BLOCKS = 16
 ROWS = 1024  # of a matrix of distances held at once
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnergyDistance(Quantity):
+    """The energy distance between simulated states and those that the learned score makes, run backwards.
+
+    Arguments:
+        scales: Lengths to measure variables in, by name; the standard deviation of a variable where not given.
+    """
+
+    needs_reversal: ClassVar[bool] = True
+
+    scales: dict[str, float] | None = None
+
+    def check(self, process: Process, references: Mapping[str, Reference], components: Sequence[int]) -> None:
+        """Refuse a score that cannot be run backwards; see ``Quantity.check``."""
+        check_reversible(process, components)
+        checked_scales(process, self.scales)
+
+    def estimator(self, subject: Subject, name: str) -> Estimator | None:
+        """Return how it is estimated, block by block, at the shown times; see ``Quantity.estimator``."""
+        return beside_reversed(subject, name, self.scales, _distance, "energy distance")
+
+    def headline(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Return the distance and its floor."""
+        return beside_floor(dataset)
 
 
 def energy_distance(

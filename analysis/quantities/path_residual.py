@@ -19,7 +19,8 @@ Li, Formulae for the derivatives of heat semigroups, 1994) with the gain of leas
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,18 +28,50 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.path_means import Frame, Sums, reduced, saved_times
-from analysis.sampled_score import SampledScore
+from analysis.quantities.blocks import Block, Frame, Sums, saved_times
+from analysis.quantities.path_means import PathMeans, sums_of_ratio
+from analysis.quantities.quantity import LEARNED, Estimator, Quantity, Subject
+from analysis.quantities.sampled_score import SampledScore
+from analysis.quantities.selections import selected_squares, selections
+from analysis.references.reference import Reference
 from physcore.communicator import Communicator
+from physcore.diffusivity import check_additive
 from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.score.model import ScoreModel
 from physcore.score.score_function import ScoreFunction
 
-__all__ = ["path_residual"]
+__all__ = ["PathResidual", "path_residual"]
 
 DIFFERENCE = 1e-3  # of the spread of the states, over which central differences are taken
 TIME_DIFFERENCE = 1e-4  # of the range of times
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PathResidual(Quantity):
+    """The bound on the error of the learned score that its own residual gives.
+
+    Arguments:
+        start: Name of the reference that is trusted at the first compared time; the first one when None.
+    """
+
+    start: str | None = None
+
+    def check(self, process: Process, references: Mapping[str, Reference], components: Sequence[int]) -> None:
+        """Refuse an unknown start, noise that depends on the state and a score in part; see ``Quantity.check``."""
+        if self.start is not None and self.start not in references:
+            raise ValueError(f"`start` must name one of the references {list(references)}; got {self.start!r}.")
+        check_additive(process)
+        missing = [v.name for i, v in enumerate(process.variables) if i not in components]
+        if missing:
+            raise ValueError(f"the learned score does not hold the components {missing}.")
+
+    def estimator(self, subject: Subject, name: str) -> Estimator | None:
+        """Return how it is estimated for the learned score; see ``Quantity.estimator``."""
+        if name != LEARNED:
+            return None
+        start = subject.references[self.start or next(iter(subject.references))]
+        return _estimator(subject.process, subject.score, start, subject.times)
 
 
 def path_residual(
@@ -74,18 +107,24 @@ def path_residual(
     Error:
         Of second order in the spacing of the times for what is smooth along a path, of first order for its roughness.
     """
+    moments = saved_times(process, trajectories, times, SampledScore(process, score).known_at)
+    if start is None and moments[0] != 0:
+        raise ValueError(f"`start` must be given, for the first of the times is {moments[0]:g} and not 0.")
+    return _estimator(process, score, start, moments).over(process, trajectories, communicator)
+
+
+def _estimator(
+    process: Process, score: ScoreFunction, start: ScoreFunction | None, moments: NDArray[np.float64]
+) -> Estimator:
+    if len(moments) < 2:
+        raise ValueError(f"`times` must hold two at least; got {len(moments)}.")
     if isinstance(score, ScoreModel):
         score = copy.deepcopy(score).double()  # differences of single precision would be noise
     sampled = SampledScore(process, score)
-    moments = saved_times(process, trajectories, times, sampled.known_at)
-    if len(moments) < 2:
-        raise ValueError(f"`times` must hold two at least; got {len(moments)}.")
-    if start is None and moments[0] != 0:
-        raise ValueError(f"`start` must be given, for the first of the times is {moments[0]:g} and not 0.")
     motion = _Motion(process, sampled, (float(moments[0]), float(moments[-1])))
 
-    def work(block: Iterator[Frame]) -> Sums:
-        sums = np.zeros((5, len(moments), process.dimension + 2))
+    def work(block: Block) -> Sums:
+        sums = np.zeros((6, len(moments), len(selections(process))))
         before = rest = None
         for frame in block:
             here = motion.score(frame.states, frame.time)
@@ -96,13 +135,11 @@ def path_residual(
                 slope = motion.slope(before, rest)
                 rest = rest + 0.5 * step * (slope + motion.slope(frame, rest + step * slope))
             before = frame
-            error, norm = (_selected(process, values.square()) for values in (rest, here))
-            products = (error, norm, error.square(), error * norm, norm.square())
-            sums[:, frame.index] = torch.stack([values.sum(0) for values in products]).numpy()
+            error, norm = (selected_squares(process, values) for values in (rest, here))
+            sums[:, frame.index] = sums_of_ratio(error, norm, torch.ones(len(here), dtype=torch.bool))
         return sums
 
-    sums = reduced(process, trajectories, moments, work, communicator)
-    return _dataset(process, moments, sums, trajectories.sizes["path"])
+    return Estimator(moments, work, lambda sums, paths: _dataset(process, moments, sums, paths))
 
 
 def _first(process: Process, start: ScoreFunction | None, frame: Frame) -> Tensor:
@@ -114,12 +151,6 @@ def _first(process: Process, start: ScoreFunction | None, frame: Frame) -> Tenso
         density = process.initial_log_density(watched)
         gradient: Tensor = torch.autograd.grad(density.sum(), watched)[0]
         return gradient
-
-
-def _selected(process: Process, squares: Tensor) -> Tensor:
-    """Return the squares of the full score, of its driven components and of each, shape ``(path, selection)``."""
-    driven = squares[:, list(process.driven)].sum(-1)
-    return torch.cat([squares.sum(-1, keepdim=True), driven.unsqueeze(-1), squares], -1)
 
 
 class _Motion:
@@ -186,18 +217,14 @@ class _Motion:
 
 
 def _dataset(process: Process, times: NDArray[np.float64], sums: Sums, paths: int) -> xr.Dataset:
-    error, norm, error_squared, both, norm_squared = sums / paths
-    ratio = error / norm
-    scatter = error_squared - 2 * ratio * both + ratio**2 * norm_squared
-    spread = np.sqrt(np.maximum(scatter, 0.0) / (paths - 1)) / norm
-    stacked = ("selection", "time")
+    ratio, stacked = PathMeans.of_ratio(sums), ("selection", "time")
     return xr.Dataset(
         {
-            "value": (stacked, ratio.T, {"long_name": "bound on the relative score error", "units": "1"}),
-            "standard_error": (stacked, spread.T, {"long_name": "standard error of value", "units": "1"}),
+            "value": (stacked, ratio.value.T, {"long_name": "bound on the relative score error", "units": "1"}),
+            "standard_error": (stacked, ratio.standard_error.T, {"long_name": "standard error of value", "units": "1"}),
         },
         {
-            "selection": ["full", "driven", *(variable.name for variable in process.variables)],
+            "selection": list(selections(process)),
             "time": ("time", times, {"long_name": "time", "units": process.time_units}),
         },
         {"paths": paths},

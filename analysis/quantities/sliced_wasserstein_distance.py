@@ -10,21 +10,68 @@ a value near it says that no difference is seen.
 Source: Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein barycenters of measures (2015).
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import xarray as xr
 from torch import Tensor
 
-from analysis.two_samples import block_distances, distance_dataset
+from analysis.quantities.quantity import Estimator, Quantity, Subject
+from analysis.quantities.reversed_sample import beside_floor, beside_reversed, check_reversible
+from analysis.quantities.two_samples import block_distances, checked_scales, distance_dataset
+from analysis.references.reference import Reference
 from physcore.communicator import Communicator
 from physcore.process import Process
 from physcore.streams import Streams, validated_seed
 
-__all__ = ["sliced_wasserstein_distance"]
+__all__ = ["SlicedWassersteinDistance", "sliced_wasserstein_distance"]
 
 BLOCKS = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlicedWassersteinDistance(Quantity):
+    """The sliced Wasserstein distance between simulated states and those that the learned score makes, run backwards.
+
+    Arguments:
+        order: Exponent, at least 1.
+        directions: Number of directions.
+        scales: Lengths to measure variables in, by name; the standard deviation of a variable where not given.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    needs_reversal: ClassVar[bool] = True
+
+    order: float = 2.0
+    directions: int = 128
+    scales: dict[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.order, self.directions)
+
+    def check(self, process: Process, references: Mapping[str, Reference], components: Sequence[int]) -> None:
+        """Refuse a score that cannot be run backwards; see ``Quantity.check``."""
+        check_reversible(process, components)
+        checked_scales(process, self.scales)
+
+    def estimator(self, subject: Subject, name: str) -> Estimator | None:
+        """Return how it is estimated, block by block, at the shown times; see ``Quantity.estimator``."""
+        axes = _axes(subject.process, self.directions, 0)
+        title = f"sliced Wasserstein distance of order {self.order:g}"
+
+        def distance(left: Tensor, right: Tensor) -> Tensor:
+            return _distance(left @ axes, right @ axes, self.order)
+
+        return beside_reversed(subject, name, self.scales, distance, title)
+
+    def headline(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Return the distance and its floor."""
+        return beside_floor(dataset)
 
 
 def sliced_wasserstein_distance(
@@ -63,16 +110,10 @@ def sliced_wasserstein_distance(
         ValueError: If a setting is out of range, a time is not saved in both, or the paths are too few for the blocks.
         NumericalError: If a state is not finite.
     """
-    if not (order >= 1 and math.isfinite(order)):
-        raise ValueError(f"`order` must be at least 1 and finite; got {order}.")
-    if directions < 1:
-        raise ValueError(f"`directions` must be at least 1; got {directions}.")
+    _check(order, directions)
     if 4 * blocks > min(first.sizes.get("path", 0), second.sizes.get("path", 0)):
         raise ValueError(f"`blocks` must leave four paths to each; got {blocks}.")
-    generator = Streams(validated_seed(seed), "directions").generator()
-    count = directions if process.dimension > 1 else 1
-    axes = torch.randn(process.dimension, count, generator=generator, dtype=torch.float64)
-    axes /= axes.norm(dim=0)
+    axes = _axes(process, directions, seed)
 
     def distances(left: Tensor, right: Tensor) -> Tensor:
         lefts, rights = (torch.tensor_split(states[: len(states) // 2 * 2] @ axes, 2) for states in (left, right))
@@ -85,6 +126,22 @@ def sliced_wasserstein_distance(
     )
     named = {"value": both[..., 0], "floor": both[..., 1]}
     return distance_dataset(process, moments, named, f"sliced Wasserstein distance of order {order:g}")
+
+
+def _check(order: float, directions: int) -> None:
+    if not (order >= 1 and math.isfinite(order)):
+        raise ValueError(f"`order` must be at least 1 and finite; got {order}.")
+    if directions < 1:
+        raise ValueError(f"`directions` must be at least 1; got {directions}.")
+
+
+def _axes(process: Process, directions: int, seed: int) -> Tensor:
+    """Return directions uniform on the sphere, shape ``(component, direction)``."""
+    generator = Streams(validated_seed(seed), "directions").generator()
+    count = directions if process.dimension > 1 else 1
+    axes = torch.randn(process.dimension, count, generator=generator, dtype=torch.float64)
+    axes /= axes.norm(dim=0)
+    return axes
 
 
 def _distance(left: Tensor, right: Tensor, order: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from analysis.time_reversal import TimeReversal
+from analysis.quantities.time_reversal import TimeReversal
 from simulations import UnderdampedLangevin, VanDerPol
 from simulations.potentials import DoubleWellPotential
 

@@ -1,0 +1,59 @@
+"""Figure: the error of a score against the time spent training it."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.plots.figure import SINGLE_COLUMN, styled
+
+__all__ = ["plot_error_against_training_time"]
+
+
+def plot_error_against_training_time(history: xr.Dataset, errors: xr.Dataset | None = None) -> Figure:
+    """Draw the held-out loss, and where scores were kept on the way their relative errors, against training time.
+
+    Arguments:
+        history: The Dataset of ``score.history``.
+        errors: Relative errors of kept scores, dimensions ``elapsed`` and ``time``: ``value`` with ``standard_error``;
+            none are drawn when None.
+
+    Returns:
+        The figure. The loss stands above its least, with the standard error of a single loss for scale: losses on the
+        same held-out samples are told apart more finely than that.
+    """
+    with styled():
+        rows = 1 if errors is None else 2
+        figure = Figure(figsize=(SINGLE_COLUMN, 2.2 * rows + 0.4), layout="constrained")
+        panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+        _losses(panels[0], history)
+        if errors is not None:
+            _errors(panels[1], errors)
+        panels[-1].set_xlabel("training time [s]")
+    return figure
+
+
+def _losses(axes: Axes, history: xr.Dataset) -> None:
+    seconds, loss = history["elapsed"].values, history["validation_loss"].values
+    excess = loss - loss.min()
+    shown = excess > 0
+    axes.plot(seconds[shown], excess[shown], "o-", ms=2.5, color="C0", label="held out")
+    error = float(history["validation_standard_error"].values[-1])
+    axes.axhline(error, color="0.5", lw=0.8, ls=":", label="standard error of one loss")
+    if shown.any():
+        axes.set_yscale("log")
+    axes.set_ylabel("loss above its least")
+    axes.legend()
+
+
+def _errors(axes: Axes, errors: xr.Dataset) -> None:
+    for i, time in enumerate(errors["time"].values):
+        entry = errors.sel(time=time)
+        value, error = entry["value"].values, entry["standard_error"].values
+        # A bar that reached below zero would run off a logarithmic axis.
+        bars = (np.minimum(error, 0.9 * value), error)
+        axes.errorbar(
+            errors["elapsed"], value, bars, fmt="os^Dv"[i % 5] + "-", ms=3, mfc="none", lw=0.8, label=f"$t = {time:g}$"
+        )
+    axes.set(yscale="log", ylabel="relative score error")
+    axes.legend(ncols=3)

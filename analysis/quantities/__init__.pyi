@@ -1,0 +1,15 @@
+from .energy_distance import EnergyDistance as EnergyDistance
+from .entropy import Entropy as Entropy
+from .entropy_production_rate import EntropyProductionRate as EntropyProductionRate
+from .fisher_information import FisherInformation as FisherInformation
+from .log_density_error import LogDensityError as LogDensityError
+from .path_residual import PathResidual as PathResidual
+from .probability_current import MeanLocalVelocity as MeanLocalVelocity
+from .probability_current import ProbabilityCurrent as ProbabilityCurrent
+from .quantity import Quantity as Quantity
+from .quantity import Subject as Subject
+from .reversal import reversed_states as reversed_states
+from .reversed_density import ReversedDensity as ReversedDensity
+from .score_difference import ScoreDifference as ScoreDifference
+from .sliced_wasserstein_distance import SlicedWassersteinDistance as SlicedWassersteinDistance
+from .stein_identities import SteinIdentities as SteinIdentities
