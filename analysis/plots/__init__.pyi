@@ -7,11 +7,11 @@ from .reversed_samples import plot_reversed_samples as plot_reversed_samples
 from .run import draw_run as draw_run
 from .score_difference import plot_score_difference as plot_score_difference
 from .score_fields import plot_score_fields as plot_score_fields
-from .ternary import plot_ternary as plot_ternary
 from .stein_discrepancy import plot_stein_discrepancy as plot_stein_discrepancy
 from .study import draw_study as draw_study
 from .study_error_against_axis import plot_study_error_against_axis as plot_study_error_against_axis
 from .study_error_against_time import plot_study_error_against_time as plot_study_error_against_time
 from .study_error_map import plot_study_error_map as plot_study_error_map
+from .ternary import plot_ternary as plot_ternary
 from .training_time import plot_error_against_training_time as plot_error_against_training_time
 from .trajectories import plot_trajectories as plot_trajectories

@@ -14,8 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.path_means import Frame, saved_times
-from analysis.sampled_score import SampledScore, held_components
+from analysis.quantities.blocks import Frame, saved_times
+from analysis.quantities.sampled_score import SampledScore, held_components
 from analysis.stein.base_kernels import BaseKernel
 from analysis.stein.fields import DiffusionField
 from analysis.stein.goodness_of_fit import SteinTest, most_powerful, stein_test

@@ -35,8 +35,6 @@ class Bijection(abc.ABC):
     group: ClassVar[str] = "physcore.bijections"
     dimension: int | None = None
 
-    group: ClassVar[str] = "physcore.bijections"
-
     @property
     def domain(self) -> Region:
         """Where the map is defined: everywhere unless a map says otherwise."""

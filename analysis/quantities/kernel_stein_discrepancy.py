@@ -17,7 +17,7 @@ from typing import Literal
 import xarray as xr
 from torch import Tensor
 
-from analysis.sampled_score import held_components
+from analysis.quantities.sampled_score import held_components
 from analysis.stein.base_kernels import BaseKernel, InverseMultiquadricKernel
 from analysis.stein.fields import ScaledField, standard_lengths
 from analysis.stein.frames import PATHS, REPLICATES, FrameTests, several

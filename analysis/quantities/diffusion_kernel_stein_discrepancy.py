@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from analysis.sampled_score import SampledScore
+from analysis.quantities.sampled_score import SampledScore
 from analysis.stein.base_kernels import BaseKernel, InverseMultiquadricKernel
 from analysis.stein.fields import DiffusionField, field_of
 from analysis.stein.frames import PATHS, REPLICATES, FrameTests, several

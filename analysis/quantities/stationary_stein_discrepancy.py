@@ -16,8 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.path_means import Frame, saved_times
-from analysis.sampled_score import SampledScore
+from analysis.quantities.blocks import Frame, saved_times
+from analysis.quantities.sampled_score import SampledScore
 from analysis.stein.base_kernels import BaseKernel, InverseMultiquadricKernel
 from analysis.stein.correlation import chosen_memory
 from analysis.stein.fields import DiffusionField, field_of, standard_lengths

@@ -11,15 +11,15 @@ factor 1/2; Gong and Li, Interpreting diffusion score matching using normalizing
 derived.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 
-from analysis.path_means import Frame, Sums, reduced, saved_times
-from analysis.sampled_score import SampledScore, held_components
+from analysis.quantities.blocks import Block, Sums, block_sums, saved_times
+from analysis.quantities.path_means import PathMeans, sums_of_ratio
+from analysis.quantities.sampled_score import SampledScore, held_components
 from analysis.stein.fields import DiffusionField, ScaledField, field_of
 from physcore.communicator import Communicator
 from physcore.process import Process
@@ -73,7 +73,7 @@ def riemannian_fisher_divergence(
         one.prepare(moments)
     chosen = ScaledField(lengths=(1.0,) * process.dimension, held=tuple(held)) if field is None else field_of(field)
 
-    def work(block: Iterator[Frame]) -> Sums:
+    def work(block: Block) -> Sums:
         sums = np.zeros((6, len(moments)))
         for frame in block:
             (first, here), (second, there) = (one.at(frame) for one in compared)
@@ -83,28 +83,21 @@ def riemannian_fisher_divergence(
             size = torch.ones_like(half)
             if normalised:
                 size = chosen.columns(states).square().sum((-2, -1)) / process.dimension
-            terms = (torch.ones_like(half), half, size, half.square(), half * size, size.square())
-            sums[:, frame.index] = torch.stack([term.sum() for term in terms]).detach().numpy()
+            ratio = sums_of_ratio(
+                half.unsqueeze(-1).detach(), size.unsqueeze(-1), torch.ones_like(half, dtype=torch.bool)
+            )
+            sums[:, frame.index] = ratio.squeeze(-1)
         return sums
 
-    value, error, count = _ratios(reduced(process, trajectories, moments, work, communicator))
+    (sums,) = block_sums(process, trajectories, [(moments, work)], communicator=communicator)
+    total = sums.sum(0)
+    means = PathMeans.of_ratio(total)
     return xr.Dataset(
         {
-            "value": ("time", value, {"long_name": "Fisher divergence"}),
-            "standard_error": ("time", error, {"long_name": "standard error of value"}),
-            "states": ("time", count.astype(int), {"long_name": "number of states"}),
+            "value": ("time", means.value, {"long_name": "Fisher divergence"}),
+            "standard_error": ("time", means.standard_error, {"long_name": "standard error of value"}),
+            "states": ("time", total[0].astype(int), {"long_name": "number of states"}),
         },
         {"time": ("time", moments, {"long_name": "time", "units": process.time_units})},
         {"paths": trajectories.sizes["path"], "normalised": int(normalised)},
     )
-
-
-def _ratios(sums: Sums) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return ratios of means, their standard errors and the counts behind them."""
-    count = sums[0]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        half, size, half_squared, product, size_squared = sums[1:] / count
-        ratio = half / size
-        scatter = half_squared - 2 * ratio * product + ratio**2 * size_squared
-        error = np.sqrt(np.maximum(scatter, 0.0) / (count - 1)) / size
-    return ratio, error, count
