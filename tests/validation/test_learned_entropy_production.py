@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import entropy_production_rate, stein_identities
-from physcore.score import LocalDenoising, PathWeightedDenoising, ScoreModel, Training, fit
-from simulations import BreathingParabola, OrnsteinUhlenbeck, simulate
+from analysis import FokkerPlanck, entropy_production_rate, stein_identities
+from physcore.score import Local, LocalDenoising, PathWeightedDenoising, ScoreModel, Training, fit
+from simulations import BreathingParabola, MexicanHat, OrnsteinUhlenbeck, simulate
 
 pytestmark = pytest.mark.validation
 
@@ -66,3 +66,23 @@ def test_the_breathing_parabola() -> None:
     assert np.abs(off[result["time"].values >= 1]).max() < 0.02
     total, exact = (np.trapezoid(rate, result["time"].values) for rate in (result["value"].values, known))
     assert abs(total / exact - 1) < 0.01
+
+
+def test_a_driven_mexican_hat_beside_the_fokker_planck_equation() -> None:
+    process = MexicanHat()
+    times = np.arange(0.5, 2.01, 0.1)
+    data, fresh = (
+        simulate(process, paths=paths, duration=2.0, dt=2e-3, save_every=every, scheme="heun", seed=seed)
+        for paths, every, seed in ((50_000, 25, 7), (100_000, 50, 8))
+    )
+    objective = PathWeightedDenoising(lag=0.3, gain="linear-quadratic")
+    training = Training(steps=4000, learning_rate=3e-3, first_time=0.4)
+    score = fit(process, data, objective=objective, model=Local(window=0.3), training=training, seed=1)
+    reference = FokkerPlanck(process, cells=(256, 256))
+    rates = [
+        entropy_production_rate(process, one, fresh, times=times.tolist()).sel(quantity="total")["value"].values
+        for one in (score, reference)
+    ]
+    off = rates[0] / rates[1] - 1
+    print("off by", np.round(100 * off, 2), "%")
+    assert np.abs(off).max() < 0.02
