@@ -29,4 +29,4 @@ def inverse_sinh(values: Tensor) -> Tensor:
         return torch.asinh(values)
     size = values.abs()
     bounded = size.clamp(max=LARGEST_SQUARED)
-    return torch.copysign(torch.log1p(size + size * (bounded / (1 + (1 + bounded * bounded).sqrt()))), values)
+    return values.sign() * torch.log1p(size + size * (bounded / (1 + (1 + bounded * bounded).sqrt())))

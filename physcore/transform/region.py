@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["REALS", "Region", "finite", "unreadable"]
+__all__ = ["REALS", "Region", "finite", "transformed", "unreadable"]
 
 MOST_SHOWN = 8
 
@@ -69,4 +69,9 @@ def finite(state: Tensor) -> bool:
 
 def unreadable() -> bool:
     """Return whether values cannot be looked at: inside a transform of functions, or while operations are traced."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or torch._C._len_torch_dispatch_stack() > 0
+    return transformed() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def transformed() -> bool:
+    """Return whether a transform of functions, as for derivatives, is at work."""
+    return torch._C._functorch.peek_interpreter_stack() is not None

@@ -63,12 +63,13 @@ class Affine(Bijection):
     def forward(self, state: Tensor) -> Tensor:
         r"""Return :math:`A x + c`, shape of ``state``; see ``Bijection.forward``."""
         self.check_domain(state)
-        return self._product("_matrix", state) + self._held("_shift", state)
+        shift = self._held("_shift", state) if any(self.shift) else None
+        return torch.nn.functional.linear(state, self._held("_matrix", state), shift)
 
     def inverse(self, state: Tensor) -> Tensor:
         r"""Return :math:`A^{-1} (y - c)`, shape of ``state``; see ``Bijection.inverse``."""
         self.check_image(state)
-        return self._product("_inverse", state - self._held("_shift", state))
+        return self._product("_inverse", state - self._held("_shift", state) if any(self.shift) else state)
 
     def log_determinant(self, state: Tensor) -> Tensor:
         r"""Return the constant :math:`\log |\det A|`, shape ``(...)``; see ``Bijection.log_determinant``."""

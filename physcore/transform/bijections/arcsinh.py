@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physcore.inverse_sinh import inverse_sinh
 from physcore.transform.bijections.elementwise import Elementwise, in_units
-from physcore.transform.region import unreadable
+from physcore.transform.region import transformed
 from physcore.transform.validation import check_scale
 
 __all__ = ["Arcsinh"]
@@ -61,5 +61,5 @@ class Arcsinh(Elementwise):
 
 
 def _arsinh(values: Tensor) -> Tensor:
-    # Where operations are traced or transformed, the one operation is to be seen.
-    return torch.asinh(values) if unreadable() else inverse_sinh(values)
+    # A transform of functions is to see the one operation, whose derivative at zero is known.
+    return torch.asinh(values) if transformed() else inverse_sinh(values)

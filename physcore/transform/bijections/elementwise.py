@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from physcore.transform.bijections.bijection import Bijection
+from physcore.transform.fused_carry import fused_carry
 
 __all__ = ["Elementwise", "Jet", "in_units"]
 
@@ -99,17 +100,36 @@ class Elementwise(Bijection):
 
     def carry_score(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Return points and score after the map, from one jet; see ``Bijection.carry_score``."""
-        found = self.jet(state)
-        return found.value, (score - found.bend) * found.slope
+        fused = fused_carry((self, "on"), self._carried, state, score)
+        if fused is None:
+            return self._carried(state, score)
+        self.check_domain(state)
+        return fused
 
     def return_score(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Return points and score before the map, from one jet; see ``Bijection.return_score``."""
-        found = self.inverse_jet(image)
-        return found.value, score * found.slope + found.bend
+        fused = fused_carry((self, "back"), self._returned, image, score)
+        if fused is None:
+            return self._returned(image, score)
+        self.check_image(image)
+        return fused
+
+    def push_score(self, state: Tensor, score: Tensor) -> Tensor:
+        r"""Return :math:`(s - \varphi'' / \varphi') / \varphi'`; see ``Bijection.push_score``."""
+        fused = fused_carry((self, "on"), self._carried, state, score)
+        return super().push_score(state, score) if fused is None else fused[1]
 
     def hessian_contraction(self, state: Tensor, noise: Tensor) -> Tensor:
         r"""Return :math:`\varphi''(x_i) \sum_r G_{ir}^2`, shape of ``state``; see ``Bijection.hessian_contraction``."""
         return self.slope(state) * self.log_slope_derivative(state) * noise.square().sum(-1)
+
+    def _carried(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.jet(state)
+        return found.value, (score - found.bend) * found.slope
+
+    def _returned(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.inverse_jet(image)
+        return found.value, score * found.slope + found.bend
 
 
 def in_units(state: Tensor, scale: float) -> Tensor:

@@ -20,6 +20,7 @@ from physcore.transform import (
     sliced_score,
     transform_score,
 )
+from physcore.transform.fused_carry import SMALLEST, fused_carry
 
 Case = tuple[Bijection, Tensor]
 RandomCase = Callable[[str, int], Case]
@@ -205,3 +206,27 @@ def test_d7_what_cannot_be_carried_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=what):
         transform_score(Inverted(bijection=Tanh()), state, score, **settings_)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", ["tanh", "arcsinh", "arctan", "power", "power-negative"])
+def test_many_points_in_one_compiled_pass_are_few_in_torch(
+    random_case: RandomCase, kind: str, dtype: torch.dtype
+) -> None:
+    bijection, state = random_case(kind, 5)
+    many = state.repeat(SMALLEST // state.numel() + 1, 1).to(dtype)
+    score = torch.randn(many.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    assert fused_carry(bijection, bijection.carry_score, state, state) is None
+    image, carried = bijection.carry_score(many, score)
+    tolerance = {"rtol": 2e-5, "atol": 2e-5} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    for together, apart in (
+        (image, bijection.forward(many)),
+        (carried, Bijection.push_score(bijection, many, score)),
+        (bijection.push_score(many, score), carried),
+        (bijection.return_score(image, carried)[0], many),
+    ):
+        torch.testing.assert_close(together, apart, **tolerance)
+    outside = torch.full_like(many, torch.nan)
+    outside[0] = torch.inf
+    with pytest.raises(ValueError, match=type(bijection).__name__):
+        bijection.carry_score(outside, score)
