@@ -1,6 +1,7 @@
 """Figure: kernel Stein discrepancy against time, beside what it would be were the score right."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -36,7 +37,13 @@ def plot_stein_discrepancy(estimates: Mapping[str, xr.Dataset]) -> Figure:
             lows.append(xr.DataArray(low / high, {"time": estimate["time"].values}, ["time"]))
             times, value = estimate["time"].values, estimate["v_statistic"].values / high
             rejected = estimate["p_value"].values <= LEVEL
-            style = {"marker": MARKERS[i % len(MARKERS)], "ms": 3.5, "ls": "none", "color": f"C{i}", "mew": 0.8}
+            style: dict[str, Any] = {
+                "marker": MARKERS[i % len(MARKERS)],
+                "ms": 3.5,
+                "ls": "none",
+                "color": f"C{i}",
+                "mew": 0.8,
+            }
             axes.plot(times, value, mfc="none", label=name, **style)
             axes.plot(times[rejected], value[rejected], **style)
         lowest = xr.concat(lows, "estimate", join="outer").min("estimate")
