@@ -28,6 +28,7 @@ from physcore.communicator import Communicator
 from physcore.device import resolve_device
 from physcore.process import Process
 from physcore.score.score_function import ScoreFunction
+from physcore.streams import validated_seed
 from physcore.trajectory import frames, validated_trajectories
 from physcore.transform import Bijection
 
@@ -89,13 +90,14 @@ def stationary_stein_discrepancy(
         raise ValueError(f"`memory` must be at least 0 and finite, or None; got {memory}.")
     if replicates < 1:
         raise ValueError(f"`replicates` must be at least 1; got {replicates}.")
+    validated_seed(seed)
+    where = resolve_device(device, 0 if communicator is None else communicator.rank_on_host())
     sampled = SampledScore(process, score)
     paths = validated_trajectories(process, trajectories).sizes["path"]
     moments = _thinned(saved_times(process, trajectories, times, sampled.known_at), paths, states)
     sampled.prepare(moments)
     points, scores = _pooled(process, trajectories, sampled, moments)
     chosen = standard_lengths(points, None) if field is None else field_of(field)
-    where = resolve_device(device, 0 if communicator is None else communicator.rank_on_host())
     features = chosen.features(points, scores).to(where)
     base = (InverseMultiquadricKernel() if kernel is None else kernel).fitted(features.points)
     if memory is None:

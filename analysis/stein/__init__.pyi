@@ -11,6 +11,6 @@ from .goodness_of_fit import most_powerful as most_powerful
 from .goodness_of_fit import stein_test as stein_test
 from .multipliers import independent_signs as independent_signs
 from .multipliers import persistent_signs as persistent_signs
-from .operator import stein_operator as stein_operator
 from .stein_kernel import SteinFeatures as SteinFeatures
 from .stein_kernel import stein_matrix as stein_matrix
+from .stein_operator import stein_operator as stein_operator

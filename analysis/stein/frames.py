@@ -24,6 +24,7 @@ from physcore.communicator import Communicator
 from physcore.device import resolve_device
 from physcore.process import Process
 from physcore.score.score_function import ScoreFunction
+from physcore.streams import validated_seed
 from physcore.trajectory import frames, validated_trajectories
 
 __all__ = ["PATHS", "REPLICATES", "FrameTests", "several"]
@@ -71,7 +72,7 @@ class FrameTests:
         communicator: Ranks that share the pairs; serial when None.
 
     Raises:
-        ValueError: If there are too few paths or replicates.
+        ValueError: If there are too few paths or replicates, or the seed is out of range.
     """
 
     process: Process
@@ -90,6 +91,7 @@ class FrameTests:
             raise ValueError(f"`replicates` must be at least 1; got {self.replicates}.")
         if self.paths is not None and self.paths < FEWEST:
             raise ValueError(f"`paths` must be at least {FEWEST}, or None for all; got {self.paths}.")
+        validated_seed(self.seed)
 
     def at(self, times: Sequence[float] | None) -> xr.Dataset:
         """Return the tests as a Dataset.
@@ -99,8 +101,8 @@ class FrameTests:
         """
         sampled = SampledScore(self.process, self.score, held_components(self.process, self.score))
         moments = saved_times(self.process, self.trajectories, times, sampled.known_at)
-        sampled.prepare(moments)
         device = resolve_device(self.device, 0 if self.communicator is None else self.communicator.rank_on_host())
+        sampled.prepare(moments)
         chosen = validated_trajectories(self.process, self.trajectories).isel(path=slice(0, self.paths))
         signs = independent_signs(self.seed, self.replicates, chosen.sizes["path"])
         tests, choices = [], []

@@ -91,10 +91,10 @@ def laplace(dimension: float) -> Case:
 
 
 class BoltzmannMachine:
-    """A Gaussian-Bernoulli restricted Boltzmann machine, p(x, h) ~ exp(x.B h + b.x + c.h - |x|^2 / 2), h of signs."""
+    """A Gaussian-Bernoulli restricted Boltzmann machine, p(x, h) ~ exp(x.B h / 2 + b.x + c.h - |x|^2 / 2), h = +-1."""
 
     def __init__(self, weights: Array, shift: Array, bias: Array) -> None:
-        self.weights, self.shift, self.bias = weights, shift, bias
+        self.weights, self.shift, self.bias = 0.5 * weights, shift, bias
         self.chains: Array | None = None
 
     def score(self, states: Array) -> Array:

@@ -23,7 +23,7 @@ from analysis.stein.pair_sums import pair_sums
 from physcore.errors import NumericalError
 
 KERNEL = InverseMultiquadricKernel(bandwidth=1.5)
-TRIALS = 80
+TRIALS = 60
 
 
 def normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -106,7 +106,7 @@ def test_the_level_is_kept_and_a_wrong_score_is_found() -> None:
 
 @pytest.mark.parametrize("stretch", [1.0, 1.8], ids=["right", "wrong"])
 def test_standard_errors_are_the_scatter_of_values(stretch: float) -> None:
-    tests = repeated(300, 100, stretch)
+    tests = repeated(200, 100, stretch)
     scatter = np.std([test.value for test in tests], ddof=1)
     claimed = math.sqrt(np.mean([test.standard_error**2 for test in tests]))
     assert 0.8 < claimed / scatter < 1.3
