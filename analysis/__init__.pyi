@@ -20,3 +20,4 @@ from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stein_identities import stein_identities as stein_identities
+from .tail_error import tail_error as tail_error

@@ -35,7 +35,8 @@ def test_a_weight_that_moves_with_the_model_is_refused_for_its_loss_has_no_minim
     state, model = study.draws(), study.LocationScale(25.0, 10.0)
 
     def moving(x: torch.Tensor) -> torch.Tensor:
-        return (1 + ((x - model.location) / model.log_scale.exp()).square()).unsqueeze(-1)
+        weight: torch.Tensor = 1 + ((x - model.location) / model.log_scale.exp()).square()
+        return weight.unsqueeze(-1)
 
     with pytest.raises(ValueError, match="depends on parameters that are trained"):
         study.loss(DiffusionScoreMatching(matrix=MatrixFunction(function=moving)), model, state)
