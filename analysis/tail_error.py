@@ -59,21 +59,22 @@ def tail_error(
         raise ValueError(f"`states` must be at least {int(np.ceil(FEWEST / edges[-1]))}; got {len(states)}.")
     distance = _distance(states.double())
     order = distance.argsort(descending=True)
-    points, instant = states[order], torch.tensor(time, dtype=torch.float64)
-    exact = reference.score(points, instant).double()
+    instant = torch.tensor(time, dtype=torch.float64)
+    exact = reference.score(states, instant).double()
     if not bool(exact.isfinite().all()):
         raise ValueError("`reference` must know the score of every state.")
     last = np.round(len(states) * edges).astype(int)
     first = np.append(last[1:], 0)
-    bins = [slice(start, stop) for start, stop in zip(first, last, strict=True)]
+    # In their own order, so that blocks of a bin are independent and not alike in distance.
+    bins = [order[start:stop].sort().values for start, stop in zip(first, last, strict=True)]
     norms = exact.square().sum(-1)
     values = []
     for score in scores.values():
         with torch.no_grad():
-            errors = (score.score(points, instant).double() - exact).square().sum(-1)
+            errors = (score.score(states, instant).double() - exact).square().sum(-1)
         values.append([_ratio(errors[part], norms[part]) for part in bins])
     table = np.asarray(values).transpose(2, 0, 1)
-    middle = [float(distance[order[part]].median()) for part in bins]
+    middle = [float(distance[part].median()) for part in bins]
     both = ("score", "fraction")
     return xr.Dataset(
         {
@@ -97,7 +98,7 @@ def _distance(states: Tensor) -> Tensor:
 
 
 def _ratio(errors: Tensor, norms: Tensor) -> tuple[float, float]:
-    """Return the ratio of means and its standard error from blocks, each spread over the bin."""
+    """Return the ratio of means over a bin and its standard error from blocks."""
     blocks = [torch.stack([value[k::BLOCKS].sum() for k in range(BLOCKS)]).numpy() for value in (errors, norms)]
     ratio, error = ratio_of_means(*blocks)
     return float(ratio), float(error)

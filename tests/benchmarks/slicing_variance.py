@@ -54,9 +54,9 @@ class Known(ScoreModel):
     """The score of a mixture."""
 
     def __init__(self, mixture: GaussianMixture) -> None:
-        identity = torch.eye(mixture.dimension).tolist()
-        process = OrnsteinUhlenbeck(drift_matrix=(-torch.eye(mixture.dimension)).tolist(), noise_matrix=identity)
-        super().__init__(process, (0.0, 1.0))
+        rows = tuple(map(tuple, torch.eye(mixture.dimension).tolist()))
+        drift = tuple(tuple(-entry for entry in row) for row in rows)
+        super().__init__(OrnsteinUhlenbeck(drift_matrix=drift, noise_matrix=rows), (0.0, 1.0))
         self.mixture, self.strength = mixture, nn.Parameter(torch.ones((), dtype=torch.float64))
 
     @property
