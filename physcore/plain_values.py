@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["typed"]
@@ -15,7 +16,8 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     Arguments:
         name: What the value is for, for the error.
         value: Numbers, text, booleans, None, and lists and mappings of them.
-        hint: Type hint, made of these types, ``Literal``, ``list``, ``tuple``, ``dict``, unions and ``Any``.
+        hint: Type hint, made of these types, ``Literal``, ``list``, ``tuple``, ``Sequence``, ``dict``, unions and
+            ``Any``.
 
     Raises:
         ValueError: If the value does not fit.
@@ -35,7 +37,7 @@ def described(hint: Any) -> str:
         return f"one of {', '.join(map(str, inner))}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(described(part) for part in inner)
-    if origin in (list, tuple):
+    if origin in (list, tuple, Sequence):
         return f"a list, each entry {described(inner[0])}"
     return "a mapping" if origin is dict else "what cannot be written as plain text"
 
@@ -63,7 +65,7 @@ def _container(value: Any, kind: Any, inner: tuple[Any, ...]) -> Any:
         return {key: _fitted(entry, inner[1]) for key, entry in _required(value, isinstance(value, dict)).items()}
     if kind is tuple:
         return _tuple(value, inner)
-    fits = kind is list and isinstance(value, list | tuple)
+    fits = kind in (list, Sequence) and isinstance(value, list | tuple)
     return [_fitted(entry, inner[0]) for entry in _required(value, fits)]
 
 

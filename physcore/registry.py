@@ -3,7 +3,7 @@
 A package of the user's adds a part by declaring an entry point in one of the groups below, without touching ours.
 Only registered names can be built from a configuration file; nothing is imported by a name that a file gives.
 A part may have parts as parameters: a class with an attribute ``group``, the entry point group of its kind, is given in
-a configuration as a mapping, ``{name: double-well, barrier: 2.0}``, or by its name alone.
+a configuration as a mapping, ``{name: double-well, barrier: 2.0}``, or by its name alone; several are given as a list.
 """
 
 import dataclasses
@@ -118,6 +118,8 @@ def plain(value: Any) -> Any:
     Arguments:
         value: Plain values, or a part whose class has a ``group``.
     """
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
     if not isinstance(getattr(type(value), "group", None), str):
         return value
     fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
@@ -128,6 +130,8 @@ def plain(value: Any) -> Any:
 def _given(key: str, value: Any, hint: Any) -> Any:
     """Return a parameter as its hint has it; where this may be a part, built from its mapping or its name."""
     parts = [part for part in typing.get_args(hint) or (hint,) if isinstance(getattr(part, "group", None), str)]
+    if parts and typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_given(key, entry, parts[0]) for entry in value)
     if not parts or (len(parts) < len(typing.get_args(hint)) and not isinstance(value, str | dict)):
         return typed(key, value, hint)
     part = parts[0]
