@@ -34,7 +34,7 @@ def plot_tail_error(errors: xr.Dataset) -> Figure:
         axes.axhline(1.0, color="0.5", lw=0.8, ls="--")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("distance from the median in robust deviations")
+        axes.set_xlabel("distance from the median, robust units")
         axes.set_ylabel(r"$E|s_\theta - s|^2\, /\, E|s|^2$ at that distance")
         figure.legend(loc="outside upper left", ncols=2)
     return figure
