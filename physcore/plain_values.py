@@ -16,7 +16,8 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     Arguments:
         name: What the value is for, for the error.
         value: Numbers, text, booleans, None, and lists and mappings of them.
-        hint: Type hint, made of these types, ``Literal``, ``list``, ``tuple``, ``dict``, unions and ``Any``.
+        hint: Type hint, made of these types, ``Literal``, ``list``, ``tuple``, ``Sequence``, ``dict``, unions and
+            ``Any``.
 
     Raises:
         ValueError: If the value does not fit.

@@ -3,7 +3,7 @@
 A package of the user's adds a part by declaring an entry point in one of the groups below, without touching ours.
 Only registered names can be built from a configuration file; nothing is imported by a name that a file gives.
 A part may have parts as parameters: a class with an attribute ``group``, the entry point group of its kind, is given in
-a configuration as a mapping, ``{name: double-well, barrier: 2.0}``, or by its name alone.
+a configuration as a mapping, ``{name: double-well, barrier: 2.0}``, or by its name alone; several are given as a list.
 """
 
 import dataclasses

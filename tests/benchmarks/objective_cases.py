@@ -12,8 +12,10 @@ from physcore import Process, Variable
 from physcore.law import Gaussian
 from physcore.mixture import GaussianMixture
 from physcore.score import (
+    DiffusionScoreMatching,
     EulerDenoising,
     ExactDenoising,
+    GeneralizedSlicedScoreMatching,
     ImplicitScoreMatching,
     LocalDenoising,
     MixtureDenoising,
@@ -105,6 +107,8 @@ class Case:
             YARDSTICK: ImplicitScoreMatching(divergence="hutchinson"),
             "sliced, whole": SlicedScoreMatching(),
             "sliced": SlicedScoreMatching(variance_reduction=False),
+            "generalized sliced, tails": GeneralizedSlicedScoreMatching(),
+            "diffusion, exact": DiffusionScoreMatching(),
         }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from physcore.score import DiffusionScoreMatching, MatrixFunction
+from physcore.score import DiffusionScoreMatching, Direct, GeneralizedSlicedScoreMatching, MatrixFunction, Training, fit
+from simulations import StudentDiffusion, simulate
 
 _place = importlib.util.spec_from_file_location(
     "student_location_scale", Path(__file__).parents[2] / "benchmarks" / "student_location_scale.py"
@@ -35,10 +36,22 @@ def test_a_weight_that_moves_with_the_model_is_refused_for_its_loss_has_no_minim
     state, model = study.draws(), study.LocationScale(25.0, 10.0)
 
     def moving(x: torch.Tensor) -> torch.Tensor:
-        return (1 + ((x - model.location) / model.log_scale.exp()).square()).unsqueeze(-1)
+        weight: torch.Tensor = 1 + ((x - model.location) / model.log_scale.exp()).square()
+        return weight.unsqueeze(-1)
 
     with pytest.raises(ValueError, match="depends on parameters that are trained"):
         study.loss(DiffusionScoreMatching(matrix=MatrixFunction(function=moving)), model, state)
     losses = [study.moving_weight(state, location) for location in (25.0, 50.0, 100.0, 200.0)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0] - 1
+
+
+def test_a_fit_measures_the_weight_on_its_trajectories_first() -> None:
+    process = StudentDiffusion(initial_width=None)
+    paths = simulate(process, paths=512, duration=0.4, dt=0.1, seed=1)
+    training = Training(steps=8, batch=64, validate_every=4)
+    for objective in (DiffusionScoreMatching(), GeneralizedSlicedScoreMatching()):
+        score = fit(process, paths, objective=objective, model=Direct(), training=training, seed=2)
+        assert score.history is not None
+        assert "TailWeight(locations=(" in score.history.attrs["objective"]
+        assert torch.isfinite(torch.from_numpy(score.history["training_loss"].values)).all()

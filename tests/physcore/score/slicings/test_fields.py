@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from physcore.registry import build, names
+from physcore.registry import build, names, plain
 from physcore.score import Pilot, slicings
 from physcore.score.slicings import (
     DiffusionMatrix,
@@ -25,7 +25,7 @@ from physcore.score.slicings import (
     SlicingField,
     TailWeight,
 )
-from physcore.transform import AdditiveLogistic, Arcsinh, Arctan, Power
+from physcore.transform import AdditiveLogistic, Affine, Arcsinh, Arctan, Composition, Inverted, Power, Tanh
 from simulations import OrnsteinUhlenbeck
 
 properties = settings(max_examples=8, deadline=None, database=None, derandomize=True)
@@ -121,6 +121,25 @@ def test_registered_slicings_are_built_by_name_and_repeat_themselves(group: str)
 def test_a_bijection_is_chosen_by_name() -> None:
     built = build("physcore.slicings", "inverse-jacobian", {"bijection": {"name": "arctan", "scale": 2.0}})
     assert built == InverseJacobian(bijection=Arctan(scale=2.0))
+
+
+def test_a_chain_of_bijections_is_given_as_a_list() -> None:
+    chain = [
+        {"name": "affine", "matrix": [[1.0, 0.4], [-0.3, 0.8]], "shift": [0.5, 0.0]},
+        {"name": "inverted", "bijection": {"name": "tanh", "scale": 3.0}},
+        "arctan",
+    ]
+    bijection = {"name": "composition", "bijections": chain}
+    built = build("physcore.diffusion_matrices", "inverse-jacobian", {"bijection": bijection})
+    affine = Affine(matrix=[[1.0, 0.4], [-0.3, 0.8]], shift=[0.5, 0.0])
+    parts = (affine, Inverted(bijection=Tanh(scale=3.0)), Arctan())
+    assert built == InverseJacobian(bijection=Composition(bijections=parts))
+    given = plain(built)
+    assert build("physcore.diffusion_matrices", given.pop("name"), given) == built
+    with pytest.raises(ValueError, match="unknown name 'tangent' among bijections"):
+        build("physcore.bijections", "composition", {"bijections": ["tangent"]})
+    with pytest.raises(ValueError, match="`matrix` must be"):
+        build("physcore.bijections", "affine", {"matrix": [["one"]]})
 
 
 def test_location_and_scale_of_tail_weight_are_measured() -> None:
