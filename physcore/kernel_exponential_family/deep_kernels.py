@@ -140,7 +140,7 @@ class DeepKernels(nn.Module):
             Shapes ``(curve, batch, centre)``, of the curves slopes are wanted of, and ``(batch, centre)``.
         """
         psi = self._exponent_features(directions)
-        products = (psi.flatten(1, 2) @ centres.mT).reshape(*psi.shape[:3], -1)
+        products = (psi.flatten(1, 2) @ centres.mT).reshape(*psi.shape[:3], centres.shape[1])
         exponents, first, second = torch.split(products, [1, directions.curves, 1], 1)
         sloping, turning = _parted(first, directions)
         kernel = exponents[:, 0].exp()
@@ -188,11 +188,12 @@ class DeepKernels(nn.Module):
             rows: Points, tangents, bends, shape ``(row, batch, component)``; points alone are one row.
             curved: How many of the tangents, the last, have second derivatives.
         """
-        shape, flat = rows.shape[:2], rows.flatten(0, 1)
+        flat = rows.flatten(0, 1)
+        shape = (len(self.mixture), *rows.shape[:2], self.skip.shape[-1])
         through = flat @ self.weights[0]
         for bias, weight in zip(self.biases, list(self.weights)[1:], strict=True):
-            through = _softplus(through.reshape(len(through), *shape, -1), bias, curved).flatten(1, 2) @ weight
-        features: Tensor = (through + flat @ self.skip).reshape(len(through), *shape, -1)
+            through = _softplus(through.reshape(shape), bias, curved).flatten(1, 2) @ weight
+        features: Tensor = (through + flat @ self.skip).reshape(shape)
         return features
 
 
@@ -217,9 +218,8 @@ def _parted(first: Tensor, directions: Directions) -> tuple[Tensor, Tensor]:
         directions: The curves.
     """
     if directions.slopes + directions.curved == directions.curves:
-        sloping, turning = torch.split(
-            first, [directions.slopes, directions.curved], 1
-        )  # whose gradient is joined at once
+        # The gradients of a split are joined at once, those of slices are filled with zeros and added.
+        sloping, turning = torch.split(first, [directions.slopes, directions.curved], 1)
         return sloping, turning
     return first[:, : directions.slopes], first[:, directions.curves - directions.curved :]
 

@@ -75,6 +75,9 @@ def test_score_and_laplacian_are_those_of_autodiff(family: DeepKernelExponential
     along = family.along(Directions.axes(points, second=True))
     torch.testing.assert_close(along.curvature, laplacian, **EXACT)
     torch.testing.assert_close(family.score(points.reshape(5, 1, 3)), score.detach().reshape(5, 1, 3), **EXACT)
+    assert family.score(points[:0]).shape == (0, 3)
+    assert family.score(points[0]).shape == (3,)
+    assert family.log_density_unnormalised(points[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("reduced", [False, True], ids=["plain", "variance-reduced"])
