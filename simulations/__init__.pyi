@@ -28,6 +28,7 @@ from .processes import ActiveSwimmer as ActiveSwimmer
 from .processes import BreathingParabola as BreathingParabola
 from .processes import DoubleWell as DoubleWell
 from .processes import Duffing as Duffing
+from .processes import InertialActiveOrnsteinUhlenbeck as InertialActiveOrnsteinUhlenbeck
 from .processes import Kuramoto as Kuramoto
 from .processes import Langevin as Langevin
 from .processes import LogisticPrior as LogisticPrior

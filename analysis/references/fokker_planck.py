@@ -6,7 +6,10 @@ Transport is semi-Lagrangian, conservative and monotone (``grid.transport``), no
 (``grid.diffusion``), both composed with positive steps at the points of Gauss's quadrature (``grid.splitting``). The
 density is thus positive and conserved to rounding at any step, and noise may act on one component alone. The box
 follows pilot paths (``grid.pilot``); grid and step are refined until the score agrees with itself
-(``grid.refinement``).
+(``grid.refinement``). The stationary law is where the steps leave the density as it is (``grid.stationary``).
+
+In three dimensions a solution of :math:`n` cells works in up to 800 bytes a cell, 1.7 GB at the largest default grid,
+and keeps 8 bytes a cell at each time, 1 GB in all, with which refinement ends.
 """
 
 import contextlib
@@ -25,10 +28,13 @@ from tqdm import tqdm
 
 from analysis.references.grid.archive import read_solution, write_solution
 from analysis.references.grid.cells import Array
+from analysis.references.grid.density import density_array
 from analysis.references.grid.march import Resolution
 from analysis.references.grid.options import Box, Options
-from analysis.references.grid.pilot import survey
+from analysis.references.grid.periods import check_turns
+from analysis.references.grid.pilot import Window, survey
 from analysis.references.grid.solution import Solution, refine
+from analysis.references.grid.stationary import stationary_window
 from analysis.references.reference import Reference, scalar_time
 from physcore.process import Process
 
@@ -120,10 +126,10 @@ class FokkerPlanck(Reference):
         """Solve up to the last of the times and keep the density at each; none solved for is solved again.
 
         Arguments:
-            times: Times, none negative.
+            times: Times, none negative; infinite for the stationary law, which does not depend on the initial one.
 
         Raises:
-            ValueError: If a time is negative or not finite.
+            ValueError: If a time is negative, or infinite for a process whose drift or noise depends on time.
             NumericalError: If drift, noise or density leave the finite numbers; the time is named.
 
         Warns:
@@ -131,12 +137,12 @@ class FokkerPlanck(Reference):
         """
         wanted = [float(time) for time in times]
         for time in wanted:
-            if not (time >= 0 and math.isfinite(time)):
-                raise ValueError(f"`times` must not be negative and finite; got {time}.")
+            if not time >= 0:
+                raise ValueError(f"`times` must not be negative; got {time}.")
         if all(self._nearest(time) is not None for time in wanted):
             return
         every = sorted({*self.times, *(time for time in wanted if self._nearest(time) is None)})
-        windows = survey(self.process, every[-1], self._options.turns).windows(self._options.box)
+        windows = self._windows(every)
         self._solution = refine(self.process, windows, self._options.coarsest, every, self._announce, self._is_enough)
         for concern in self._solution.concerns(self.process.driven, self._options.goal):
             warnings.warn(concern, stacklevel=2)
@@ -213,19 +219,7 @@ class FokkerPlanck(Reference):
     def density(self, time: float) -> xr.DataArray:
         """Return the density on the grid, dimensions and coordinates named as the variables of the process."""
         solution, key = self._at(time)
-        table, variables = solution.tables[key], self.process.variables
-        values = np.exp(table.logarithm.astype(np.float64)).reshape(table.cells.counts)
-        coordinates = {
-            variable.name: (
-                variable.name,
-                table.cells.centres(axis),
-                {"units": variable.units, "long_name": variable.long_name or variable.name},
-            )
-            for axis, variable in enumerate(variables)
-        }
-        units = " ".join(f"({variable.units})-1" for variable in variables if variable.units != "1") or "1"
-        attributes = {"units": units, "long_name": "probability density", "time": key}
-        return xr.DataArray(values, coordinates, [variable.name for variable in variables], "density", attributes)
+        return density_array(solution.tables[key], self.process.variables, key)
 
     def save(self, path: str | Path) -> None:
         """Write the solution to a netCDF file, whole or not at all.
@@ -259,6 +253,13 @@ class FokkerPlanck(Reference):
         loaded = cls(process, **options)
         loaded._solution = solution
         return loaded
+
+    def _windows(self, times: Sequence[float]) -> list[Window]:
+        turns, box = self._options.turns, self._options.box
+        finite = [time for time in times if math.isfinite(time)]
+        check_turns(self.process, turns, finite or [0.0])
+        windows = survey(self.process, finite[-1], turns).windows(box) if finite else []
+        return windows if len(finite) == len(times) else [*windows, stationary_window(self.process, turns, box)]
 
     def _is_enough(self, solution: Solution) -> bool:
         return self._options.is_enough(solution.counts, len(solution.tables), solution.worst_error(self.process.driven))

@@ -6,6 +6,7 @@ from .active_swimmer import ActiveSwimmer as ActiveSwimmer
 from .breathing_parabola import BreathingParabola as BreathingParabola
 from .double_well import DoubleWell as DoubleWell
 from .duffing import Duffing as Duffing
+from .inertial_active_ornstein_uhlenbeck import InertialActiveOrnsteinUhlenbeck as InertialActiveOrnsteinUhlenbeck
 from .kuramoto import Kuramoto as Kuramoto
 from .langevin import Langevin as Langevin
 from .logistic_prior import LogisticPrior as LogisticPrior

@@ -19,6 +19,7 @@ from simulations import (
     BreathingParabola,
     DoubleWell,
     Duffing,
+    InertialActiveOrnsteinUhlenbeck,
     Kuramoto,
     LogisticPrior,
     Lorenz63,
@@ -120,6 +121,14 @@ CASES = {
         dt=0.005,
         times=(1.0, 10.0),
         window=(10.0, 14.0, 0.2),
+    ),
+    "inertial-active-ornstein-uhlenbeck": Case(  # slowest rate 1 / 2
+        process=InertialActiveOrnsteinUhlenbeck(),
+        wrong={"temperature": 0.65},
+        scheme="exact-linear",
+        dt=0.125,
+        times=(0.5, 2.0, 20.0),
+        window=(20.0, 30.0, 0.5),
     ),
     "active-swimmer": Case(
         process=ActiveSwimmer(temperature=2.0), wrong={"temperature": 2.6}, dt=0.0125, times=(1.0, 5.0, 20.0)

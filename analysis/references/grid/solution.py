@@ -1,7 +1,8 @@
 """A Fokker-Planck equation solved on ever finer grids until the solution knows itself well enough."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from analysis.references.grid.cells import Array, Cells
 from analysis.references.grid.march import Resolution, march
 from analysis.references.grid.pilot import Window
 from analysis.references.grid.refinement import extrapolated_error, score_difference, score_norm
+from analysis.references.grid.stationary import settled, stationary_step
 from analysis.references.grid.table import LogDensityTable
 from physcore.process import Process
 
@@ -86,12 +88,36 @@ def solve(
 ) -> Level:
     """Solve at one resolution and compare with the level before."""
     tables, differences, edge = {}, {}, 0.0
-    for time, cells, mass in march(process, windows, resolution, times, announce(resolution)):
+    for time, cells, mass in densities(process, windows, resolution, times, announce(resolution), before):
         tables[time] = LogDensityTable.of(cells, mass)
         edge = max(edge, rim_probability(mass, cells))
         if before is not None:
             differences[time] = score_difference(tables[time], before.tables[time])
     return Level(tables, differences, edge)
+
+
+def densities(
+    process: Process,
+    windows: Sequence[Window],
+    resolution: Resolution,
+    times: Sequence[float],
+    progress: Callable[[float], None],
+    before: Level | None,
+) -> Iterator[tuple[float, Cells, Array]]:
+    """Yield time, grid and probability of the cells at some times, the last of which may be infinite."""
+    bounded = [window for window in windows if math.isfinite(window.end)]
+    if bounded:
+        yield from march(process, bounded, resolution, [time for time in times if math.isfinite(time)], progress)
+    if len(bounded) < len(windows):
+        known = before.tables[math.inf] if before is not None else None
+        yield math.inf, *settled(process, windows[-1], resolution, known, progress)
+
+
+def largest_step(process: Process, window: Window, resolution: Resolution) -> float:
+    """Return the largest time step within a window."""
+    if math.isinf(window.end):
+        return stationary_step(process, window, resolution)[0]
+    return (window.end - window.start) / resolution.steps(window.end - window.start, window)
 
 
 def rim_probability(mass: Array, cells: Cells) -> float:
@@ -106,19 +132,20 @@ def rim_probability(mass: Array, cells: Cells) -> float:
     return float(max(rims))
 
 
-def finished(level: Level, before: Level | None, resolution: Resolution, windows: Sequence[Window]) -> Solution:
+def finished(
+    process: Process, level: Level, before: Level | None, resolution: Resolution, windows: Sequence[Window]
+) -> Solution:
     """Return the solution of a level, with errors from the levels before it."""
     errors = {
         time: extrapolated_error(difference, before.differences.get(time) if before else None)
         for time, difference in level.differences.items()
     }
-    steps = [(window.end - window.start) / resolution.steps(window.end - window.start, window) for window in windows]
     return Solution(
         level.tables,
         {time: score_norm(table) for time, table in level.tables.items()},
         errors,
         resolution.counts,
-        max(steps),
+        max(largest_step(process, window, resolution) for window in windows),
         level.edge,
     )
 
@@ -150,7 +177,7 @@ def refine(
     while True:
         resolution = resolution.finer()
         fine = solve(process, windows, resolution, times, announce, middle)
-        solution = finished(fine, middle, resolution, windows)
+        solution = finished(process, fine, middle, resolution, windows)
         if enough(solution):
             tables = {time: table.cropped() for time, table in solution.tables.items()}
             return dataclasses.replace(solution, tables=tables)

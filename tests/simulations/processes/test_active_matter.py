@@ -18,6 +18,7 @@ from simulations import (
     ActiveParticlesOnRing,
     AnharmonicPotential,
     HarmonicPotential,
+    InertialActiveOrnsteinUhlenbeck,
     simulate,
 )
 from simulations.initial_arrangement import even_headings, square_lattice
@@ -130,6 +131,7 @@ PROCESSES: dict[str, tuple[Process, dict[str, Any]]] = {
         ActiveOrnsteinUhlenbeck(potential=AnharmonicPotential(stiffness=1.0, anharmonicity=0.5)),
         {"paths": 8192, "duration": 8.0, "dt": 0.005},
     ),
+    "heavy": (InertialActiveOrnsteinUhlenbeck(mass=0.5), {"paths": 8192, "duration": 12.0, "dt": 0.01}),
     "ring": (
         ActiveParticlesOnRing(particles=6, stiffness=2.5, speed=1.0),
         {"paths": 4096, "duration": 4.0, "dt": 0.01},
