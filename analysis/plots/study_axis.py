@@ -13,7 +13,8 @@ __all__ = ["StudyAxis", "error_bars", "error_label"]
 
 CYCLE = 7  # colours in the package's style
 SPREAD = 8  # ratio of the values of an axis from which on it is logarithmic
-LONG = 8  # characters of a label that stands at a slant
+WIDTH = 36  # characters that a line of labels has room for
+BESIDE = 6  # characters that stand for the line of a legend beside its label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +52,12 @@ class StudyAxis:
     @property
     def slant(self) -> int:
         """Angle at which the labels stand below an axis, in degrees."""
-        return 30 if max(map(len, self.texts)) > LONG else 0
+        return 30 if sum(len(text) + 2 for text in self.texts) > WIDTH else 0
 
     @property
     def columns(self) -> int:
         """Columns of a legend of the labels."""
-        return 2 if self.slant else 4
+        return max(1, min(4, WIDTH // (max(map(len, self.texts)) + BESIDE)))
 
     @property
     def order(self) -> NDArray[np.intp]:

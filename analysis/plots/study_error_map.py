@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 from analysis.plots.figure import SINGLE_COLUMN, styled
@@ -56,7 +57,8 @@ def plot_study_error_map(study: xr.Dataset, across: str, up: str, reference: str
         axes.tick_params(axis="x", rotation=horizontal.slant)
         axes.set_xlabel(horizontal.title)
         axes.set_ylabel(vertical.title)
-        figure.colorbar(mesh, ax=axes, label=f"{error_label(mean)}, %")
+        bar = figure.colorbar(mesh, ax=axes, label=f"{error_label(mean)}, %", format=LogFormatter())
+        bar.ax.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
         axes.set_title(f"$t = {float(mean['time']):g}$", loc="left")
     return figure
 
