@@ -18,6 +18,7 @@ from analysis.report.results import Results, results_of, score_errors, times_ask
 from analysis.report.settings import configuration, part_of, settings_table
 from analysis.report.stages import Stage, metrics_of, stages_of
 from analysis.report.tables import Table
+from analysis.rounding import rounded
 from physcore.errors import DataFileError
 from physcore.process import Process
 from physcore.registry import load, names
@@ -70,7 +71,7 @@ def report_page(folder: RunFolder) -> str:
     results = results_of(folder, manifest) if compared else []
     stale = not compared and folder.comparison.exists()
     learned = _learned(folder, manifest, stages["fit"])
-    figures = [] if stale else figures_of(folder.figures, [LOSSES] if learned.figures else [])
+    figures = [] if stale else figures_of(folder.figures, [LOSSES] if metrics_of(folder, stages["fit"]) else [])
     of_paths = [figure for figure in figures if Path(figure.name).stem == TRAJECTORIES]
     simulated = _simulated(folder, manifest, stages["simulate"], described.process, of_paths)
     environment = jinja2.Environment(
@@ -157,6 +158,9 @@ def _learned(folder: RunFolder, manifest: Manifest, stage: Stage) -> Part:
     if history is not None and history.sizes["step"]:
         last = history.isel(step=-1)
         facts["Steps"] = f"{int(last['step']):,}, {float(last['elapsed']):.3g} s of training"
+        losses = float(last["validation_loss"]), float(last["validation_standard_error"])
+        facts["Loss on held-out paths, at the end"] = rounded(*losses) or "not finite"
+    if history is not None and history.sizes["step"] > 1:
         figures.append(drawn(plot_loss_history(history), plot_loss_history, folder.metrics.name))
     return Part(stage, facts, tables, figures)
 

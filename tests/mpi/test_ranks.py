@@ -81,6 +81,8 @@ def test_a_whole_run_of_two_ranks_agrees_with_that_of_one(
     lines = ended.out.splitlines()
     assert [line.replace(str(two), one) for line in lines[:2]] == spoken, "the ranks do not speak with one voice"
     assert sum(line.startswith("compare:") for line in lines) == 1
+    assert [line for line in lines if line.startswith("report:")] == [f"report: {two / 'report.html'}"]
+    assert (two / "report.html").is_file()
     assert sha256(two) == sha256(tmp_path / "one")
     first, second = (xr.load_dataset(tmp_path / name / "history.nc") for name in ("one", "two"))
     np.testing.assert_array_equal(first["step"], second["step"])

@@ -232,6 +232,14 @@ def test_an_unfinished_fit_shows_its_losses_so_far(run: Path) -> None:
     assert any("losses of a fit" in picture.attributes["alt"] for picture in outline.all("img"))
 
 
+def test_of_a_single_validation_the_loss_is_said_and_nothing_is_drawn(run: Path) -> None:
+    lines = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text("\n".join([lines[0], lines[-1]]) + "\n")
+    outline = Outline(page_of(run))
+    assert "Loss on held-out paths" in outline.all("main")[0].text
+    assert not any("losses of a fit" in picture.attributes["alt"] for picture in outline.all("img"))
+
+
 def test_what_is_of_an_earlier_score_is_left_out(run: Path) -> None:
     edited(run, lambda fields: fields["stages"].pop("compare"))
     outline = Outline(page_of(run))
