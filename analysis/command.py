@@ -69,7 +69,10 @@ class CompareCommand(Command):
             job.say(table)
 
     def _compare(self, job: Job, request: dict[str, Any]) -> "xr.DataTree":
+        import xarray as xr
+
         from analysis.compare import evaluate
+        from analysis.training_errors import TRAINING_ERRORS, training_errors
         from physcore.device import resolve_device
         from physcore.score.checkpoint import load_score
         from physcore.storage.netcdf import write_tree
@@ -96,6 +99,16 @@ class CompareCommand(Command):
             seed=int(folder.manifest.seed),
             communicator=communicator,
         )
+        fallen = training_errors(
+            folder,
+            references,
+            trajectories.isel(path=slice(first, None)),
+            _times(job, times),
+            device=next(score.parameters()).device,
+            communicator=communicator,
+        )
+        if fallen is not None:
+            comparison[TRAINING_ERRORS] = xr.DataTree(fallen.reindex(time=comparison["time"].values))
         if communicator.rank == 0:
             write_tree(comparison, folder.comparison)
             self._draw(job, score, references, comparison, _times(job, times))
