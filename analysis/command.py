@@ -35,7 +35,8 @@ class CompareCommand(Command):
         settings: Comparison = job.settings.sections["compare"]
         process = job.process()
         built = self._built(settings, process)
-        self._quantities(settings, process, built, _components(job, process))
+        quantities = self._quantities(settings, process, built, _components(job, process))
+        check_stops(quantities, settings)
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
             check_pool(built, settings, simulation.paths)
@@ -178,6 +179,24 @@ class CompareCommand(Command):
         from analysis.plots import draw_run
 
         draw_run(job.folder, score, references, comparison, times)
+
+
+def check_stops(quantities: "dict[str, Quantity]", settings: Comparison) -> None:
+    """Refuse a reversal that has nowhere to stop.
+
+    Arguments:
+        quantities: Quantities by name.
+        settings: Settings of the comparison.
+
+    Raises:
+        ValueError: If a quantity asks for a reversal and but one time is given.
+    """
+    stops = settings.reversal.times or settings.times
+    asking = [name for name, quantity in quantities.items() if quantity.needs_reversal]
+    if asking and stops is not None and len(set(stops)) < 2:
+        raise ValueError(
+            f"{asking[0]} needs two `times` or `reversal.times` at least, to run backwards from the last; got {stops}."
+        )
 
 
 def check_pool(references: "dict[str, Reference]", settings: Comparison, paths: int) -> None:
