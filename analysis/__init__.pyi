@@ -33,7 +33,7 @@ from .references import SampledReference as SampledReference
 from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
 from .report import write_report as write_report
-from .study_error import study_error as study_error
 from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .stein_identities import stein_identities as stein_identities
+from .study_error import study_error as study_error
 from .tail_error import tail_error as tail_error

@@ -35,7 +35,8 @@ class CompareCommand(Command):
         settings: Comparison = job.settings.sections["compare"]
         process = job.process()
         built = self._built(settings, process)
-        self._quantities(settings, process, built, _components(job, process))
+        quantities = self._quantities(settings, process, built, _components(job, process))
+        check_stops(quantities, settings)
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
             check_pool(built, settings, simulation.paths)
@@ -75,7 +76,10 @@ class CompareCommand(Command):
         return dataclasses.asdict(job.settings.sections["compare"])
 
     def _compare(self, job: Job) -> "xr.DataTree":
+        import xarray as xr
+
         from analysis.compare import evaluate
+        from analysis.training_errors import TRAINING_ERRORS, training_errors
         from physcore.device import resolve_device
         from physcore.score.checkpoint import load_score
         from physcore.storage.netcdf import write_tree
@@ -102,6 +106,16 @@ class CompareCommand(Command):
             seed=int(folder.manifest.seed),
             communicator=communicator,
         )
+        fallen = training_errors(
+            folder,
+            references,
+            trajectories.isel(path=slice(first, None)),
+            _times(job, times),
+            device=next(score.parameters()).device,
+            communicator=communicator,
+        )
+        if fallen is not None:
+            comparison[TRAINING_ERRORS] = xr.DataTree(fallen.reindex(time=comparison["time"].values))
         if communicator.rank == 0:
             write_tree(comparison, folder.comparison)
             self._draw(job, score, references, comparison, _times(job, times))
@@ -171,6 +185,24 @@ class CompareCommand(Command):
         from analysis.plots import draw_run
 
         draw_run(job.folder, score, references, comparison, times)
+
+
+def check_stops(quantities: "dict[str, Quantity]", settings: Comparison) -> None:
+    """Refuse a reversal that has nowhere to stop.
+
+    Arguments:
+        quantities: Quantities by name.
+        settings: Settings of the comparison.
+
+    Raises:
+        ValueError: If a quantity asks for a reversal and but one time is given.
+    """
+    stops = settings.reversal.times or settings.times
+    asking = [name for name, quantity in quantities.items() if quantity.needs_reversal]
+    if asking and stops is not None and len(set(stops)) < 2:
+        raise ValueError(
+            f"{asking[0]} needs two `times` or `reversal.times` at least, to run backwards from the last; got {stops}."
+        )
 
 
 def check_pool(references: "dict[str, Reference]", settings: Comparison, paths: int) -> None:

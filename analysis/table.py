@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.rounding import rounded
-from physcore.registry import load
+from physcore.registry import load, names
 
 __all__ = ["error_table", "quantity_tables"]
 
@@ -53,7 +53,10 @@ def quantity_tables(comparison: xr.DataTree, times: Sequence[float]) -> Iterator
         A title, with units and what has to be known to read the numbers, and a row for each entry and time, with a
         column for each score.
     """
+    known = names("physcore.quantities")
     for name, node in comparison.children.items():
+        if name not in known:
+            continue
         group = node.to_dataset()
         quantity = load("physcore.quantities", name)()
         yield _quantity_table(group, quantity.headline(group), times)

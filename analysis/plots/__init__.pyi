@@ -12,7 +12,7 @@ from .study import draw_study as draw_study
 from .study_error_against_axis import plot_study_error_against_axis as plot_study_error_against_axis
 from .study_error_against_time import plot_study_error_against_time as plot_study_error_against_time
 from .study_error_map import plot_study_error_map as plot_study_error_map
+from .tail_error import plot_tail_error as plot_tail_error
 from .ternary import plot_ternary as plot_ternary
 from .training_time import plot_error_against_training_time as plot_error_against_training_time
-from .tail_error import plot_tail_error as plot_tail_error
 from .trajectories import plot_trajectories as plot_trajectories

@@ -23,6 +23,7 @@ from analysis.plots.trajectories import SHOWN_VARIABLES, plot_trajectories
 from analysis.quantities.calibration import calibration
 from analysis.quantities.quantity import LEARNED
 from analysis.references.reference import Reference
+from analysis.training_errors import TRAINING_ERRORS
 from physcore.particles import stored_variables
 from physcore.process import Process
 from physcore.score.model import ScoreModel
@@ -56,7 +57,7 @@ def draw_run(
     trajectories = open_run(folder.path).isel(path=slice(SHOWN_PATHS))
     figures = [
         _of_states(score, references, trajectories, times),
-        _of_the_fit(folder),
+        _of_the_fit(folder, comparison),
         _of_errors(comparison, references),
         _of_quantities(score.process, comparison),
     ]
@@ -88,11 +89,13 @@ def _thinned(process: Process, trajectories: xr.Dataset, times: Sequence[float])
     return part.isel(particle=slice(max(1, particles)), missing_dims="ignore").load()
 
 
-def _of_the_fit(folder: RunFolder) -> Named:
+def _of_the_fit(folder: RunFolder, comparison: xr.DataTree) -> Named:
     if folder.history.exists():
         history = read_dataset(folder.history)
         yield "loss_history", plot_loss_history(history)
-        yield "error_against_training_time", plot_error_against_training_time(history)
+        fallen = comparison.children.get(TRAINING_ERRORS)
+        errors = None if fallen is None else fallen.to_dataset().dropna("time", how="all", subset=["value"])
+        yield "error_against_training_time", plot_error_against_training_time(history, errors)
 
 
 def _of_errors(comparison: xr.DataTree, references: Mapping[str, Reference]) -> Named:
@@ -125,4 +128,4 @@ def _of_quantities(process: Process, comparison: xr.DataTree) -> Named:
 def _known_rate(process: Process) -> Any:
     """Return the entropy production rate that a process knows, as a function of times; None for others."""
     known = getattr(process, "entropy_production_rate", None)
-    return None if known is None else lambda times: known(torch.from_numpy(times)).numpy()
+    return None if known is None else lambda times: known(torch.tensor(times)).numpy()

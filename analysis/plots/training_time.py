@@ -1,5 +1,7 @@
 """Figure: the error of a score against the time spent training it."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -52,8 +54,7 @@ def _errors(axes: Axes, errors: xr.Dataset) -> None:
         value, error = entry["value"].values, entry["standard_error"].values
         # A bar that reached below zero would run off a logarithmic axis.
         bars = (np.minimum(error, 0.9 * value), error)
-        axes.errorbar(
-            errors["elapsed"], value, bars, fmt="os^Dv"[i % 5] + "-", ms=3, mfc="none", lw=0.8, label=f"$t = {time:g}$"
-        )
+        style: dict[str, Any] = {"fmt": "os^Dv"[i % 5] + "-", "ms": 3, "mfc": "none", "lw": 0.8}
+        axes.errorbar(errors["elapsed"].values, value, bars, label=f"$t = {time:g}$", **style)
     axes.set(yscale="log", ylabel="relative score error")
     axes.legend(ncols=3)

@@ -26,7 +26,7 @@ from physcore.score.score_function import ScoreFunction
 __all__ = ["LEARNED", "Estimator", "Quantity", "Subject", "inverse_units"]
 
 LEARNED = "learned"
-FEW_COMPONENTS = 16
+FEW_COMPONENTS = 6
 
 
 @dataclasses.dataclass(frozen=True)

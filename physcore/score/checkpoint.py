@@ -19,12 +19,22 @@ from physcore.storage.manifest import versions
 from physcore.storage.publishing import checksum, publish, publish_text
 from physcore.storage.run import RunFolder
 
-__all__ = ["BEST_SCORE", "METRICS", "latest_checkpoint", "load_score", "read_tensors", "save_score", "write_tensors"]
+__all__ = [
+    "BEST_SCORE",
+    "METRICS",
+    "SNAPSHOTS",
+    "latest_checkpoint",
+    "load_score",
+    "read_tensors",
+    "save_score",
+    "write_tensors",
+]
 
 SCORE_FORMAT = 2
 KEPT_CHECKPOINTS = 2
 BEST_SCORE = "best.pt"
 METRICS = "metrics.csv"
+SNAPSHOTS = "snapshots"
 
 
 def write_tensors(path: Path, content: Mapping[str, Any]) -> None:

@@ -166,7 +166,7 @@ class FitCommand(Command):
     def _publish(self, job: Job, score: "ScoreModel", request: dict[str, Any]) -> None:
         import shutil
 
-        from physcore.score.checkpoint import METRICS, save_score
+        from physcore.score.checkpoint import METRICS, SNAPSHOTS, save_score
         from physcore.storage.netcdf import write_dataset
         from physcore.storage.publishing import publish_text
 
@@ -175,6 +175,9 @@ class FitCommand(Command):
         if score.history is not None:
             write_dataset(score.history, folder.history)
         publish_text(folder.metrics, (folder.checkpoints / METRICS).read_text(encoding="utf-8"))
+        shutil.rmtree(folder.snapshots, ignore_errors=True)
+        if (folder.checkpoints / SNAPSHOTS).is_dir():
+            (folder.checkpoints / SNAPSHOTS).rename(folder.snapshots)
         folder.manifest.staged("fit", request).write(folder.path)
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
 

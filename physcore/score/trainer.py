@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from physcore.communicator import Communicator
 from physcore.errors import NumericalError
-from physcore.score.checkpoint import BEST_SCORE, latest_checkpoint, save_score, write_checkpoint
+from physcore.score.checkpoint import BEST_SCORE, SNAPSHOTS, latest_checkpoint, save_score, write_checkpoint
 from physcore.score.history import History
 from physcore.score.model import ScoreModel
 from physcore.score.objectives import Samples
@@ -171,6 +171,10 @@ class Trainer:
             if best and self.folder is not None and self.step < self.training.steps:  # then the result is at hand
                 self.folder.mkdir(parents=True, exist_ok=True)
                 save_score(self.optimization.averaged, self.folder / BEST_SCORE)
+            if self.folder is not None and self.step in self.training.snapshot_steps:
+                snapshots = self.folder / SNAPSHOTS
+                snapshots.mkdir(parents=True, exist_ok=True)
+                save_score(self.optimization.averaged, snapshots / f"step{self.step:08d}.pt")
             if self.metrics is not None:
                 self.metrics.parent.mkdir(parents=True, exist_ok=True)
                 publish_text(self.metrics, self.history.csv())

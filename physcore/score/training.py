@@ -14,6 +14,7 @@ COUNTS = {
     "steps_per_round": 1,
     "warm_up": 0,
     "bad_steps": 0,
+    "snapshots": 0,
 }
 
 
@@ -43,6 +44,8 @@ class Training:
             count as better or worse.
         bad_steps: Steps between two validations that may be skipped because a loss or gradient is not finite.
         checkpoint_every: Steps between checkpoints.
+        snapshots: Scores to keep on the way, at validations whose steps grow in equal ratios, to see how the error
+            falls; none when 0.
         gradient_limit: Largest norm of a gradient; longer ones are shortened to it.
         precision: Precision of the network's products while it is trained. Parameters, their averages, validation and
             all that is not the network stay in float32.
@@ -67,6 +70,7 @@ class Training:
     significance: float = 2.0
     bad_steps: int = 10
     checkpoint_every: int = 2000
+    snapshots: int = 0
     gradient_limit: float = 10.0
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
@@ -103,6 +107,16 @@ class Training:
                 raise ValueError(f"`{name}` must be at least {least}; got {value}.")
         if self.warm_up >= self.steps and self.warm_up > 0:
             raise ValueError(f"`warm_up` must be below the {self.steps} steps; got {self.warm_up}.")
+
+    @property
+    def snapshot_steps(self) -> frozenset[int]:
+        """Steps after which a score is kept: validations from first to last, in ratios as equal as they allow."""
+        first, last = self.validate_every, self.steps // self.validate_every * self.validate_every
+        if self.snapshots == 0 or last < first:
+            return frozenset()
+        ratio = (last / first) ** (1 / max(1, self.snapshots - 1))
+        wanted = (last / ratio**k for k in range(self.snapshots))
+        return frozenset(max(1, round(step / self.validate_every)) * self.validate_every for step in wanted)
 
     def learning_rate_after(self, step: int) -> float:
         """Return the learning rate after some steps: a rise in a straight line, then the schedule."""

@@ -2,7 +2,7 @@
 
 RUN/manifest.json                               what was asked for, checksums of the segments
 RUN/trajectories/block00000-segment0000.nc      one block of paths over one stretch of time
-RUN/score.pt, history.nc, metrics.csv, comparison.nc, figures/, report.html
+RUN/score.pt, snapshots/, history.nc, metrics.csv, comparison.nc, figures/, report.html
 
 A run whose score is learned from fresh trajectories may hold none.
 """
@@ -60,6 +60,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The folder of the states of an unfinished fit."""
         return self.path / "checkpoints"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of the scores that were kept while fitting."""
+        return self.path / "snapshots"
 
     @property
     def history(self) -> Path:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis import Exact, GaussianFit, Reference, Reversal, evaluate
+from analysis.command import check_stops
 from analysis.comparison import Comparison
 from analysis.quantities import blocks as blocks_module
 from analysis.quantities.calibration import calibration
@@ -378,6 +379,14 @@ def test_a_score_in_part_gives_no_more_than_it_holds(name: str) -> None:
         driven, {"alone": ScoreAlone()}, data, quantities("stein-identities", "fisher-information"), blocks=2
     )
     assert list(held["stein-identities"]["component"].values) == ["v"]
+
+
+@pytest.mark.parametrize("times", [[1.0], [1.0, 1.0]], ids=str)
+def test_a_reversal_needs_somewhere_to_stop(times: list[float]) -> None:
+    with pytest.raises(ValueError, match="energy-distance needs two `times`"):
+        check_stops(quantities("energy-distance"), Comparison(times=times))
+    check_stops(quantities("energy-distance"), Comparison(times=times, reversal=Reversal(times=[0.0, 1.0])))
+    check_stops(quantities("entropy"), Comparison(times=times))
 
 
 @pytest.mark.parametrize(
