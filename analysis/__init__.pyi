@@ -21,6 +21,7 @@ from .quantities.riemannian_fisher_divergence import riemannian_fisher_divergenc
 from .quantities.sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
 from .quantities.stationary_stein_discrepancy import stationary_stein_discrepancy as stationary_stein_discrepancy
 from .quantities.stein_identities import stein_identities as stein_identities
+from .quantities.tail_error import tail_error as tail_error
 from .references import Equilibrium as Equilibrium
 from .references import Exact as Exact
 from .references import FokkerPlanck as FokkerPlanck
@@ -33,7 +34,4 @@ from .references import SampledReference as SampledReference
 from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
 from .report import write_report as write_report
-from .sliced_wasserstein_distance import sliced_wasserstein_distance as sliced_wasserstein_distance
-from .stein_identities import stein_identities as stein_identities
 from .study_error import study_error as study_error
-from .tail_error import tail_error as tail_error

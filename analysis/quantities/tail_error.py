@@ -16,14 +16,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from analysis.compare import ratio_of_means
+from analysis.quantities.path_means import PathMeans, sums_of_ratio
 from physcore.score.score_function import ScoreFunction
 
 __all__ = ["tail_error"]
 
 FRACTIONS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-BLOCKS = 32
-FEWEST = 2 * BLOCKS  # states in the outermost bin
+FEWEST = 64  # states in the outermost bin
 DEVIATION = 1.4826  # standard deviation of a Gaussian in units of its median absolute deviation
 
 
@@ -65,8 +64,7 @@ def tail_error(
         raise ValueError("`reference` must know the score of every state.")
     last = np.round(len(states) * edges).astype(int)
     first = np.append(last[1:], 0)
-    # In their own order, so that blocks of a bin are independent and not alike in distance.
-    bins = [order[start:stop].sort().values for start, stop in zip(first, last, strict=True)]
+    bins = [order[start:stop] for start, stop in zip(first, last, strict=True)]
     norms = exact.square().sum(-1)
     values = []
     for score in scores.values():
@@ -98,7 +96,7 @@ def _distance(states: Tensor) -> Tensor:
 
 
 def _ratio(errors: Tensor, norms: Tensor) -> tuple[float, float]:
-    """Return the ratio of means over a bin and its standard error from blocks."""
-    blocks = [torch.stack([value[k::BLOCKS].sum() for k in range(BLOCKS)]).numpy() for value in (errors, norms)]
-    ratio, error = ratio_of_means(*blocks)
-    return float(ratio), float(error)
+    """Return the ratio of means over a bin and its standard error."""
+    everywhere = torch.ones(len(errors), dtype=torch.bool)
+    ratio = PathMeans.of_ratio(sums_of_ratio(errors.unsqueeze(-1), norms.unsqueeze(-1), everywhere))
+    return float(ratio.value[0]), float(ratio.standard_error[0])
