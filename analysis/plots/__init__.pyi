@@ -2,7 +2,6 @@ from .entropy_production import plot_entropy_production as plot_entropy_producti
 from .error_against_time import plot_error_against_time as plot_error_against_time
 from .loss_history import plot_loss_history as plot_loss_history
 from .probability_current import plot_probability_current as plot_probability_current
-from .quantities.tail_error import plot_tail_error as plot_tail_error
 from .reliability import plot_reliability as plot_reliability
 from .reversed_samples import plot_reversed_samples as plot_reversed_samples
 from .run import draw_run as draw_run
@@ -13,6 +12,7 @@ from .study import draw_study as draw_study
 from .study_error_against_axis import plot_study_error_against_axis as plot_study_error_against_axis
 from .study_error_against_time import plot_study_error_against_time as plot_study_error_against_time
 from .study_error_map import plot_study_error_map as plot_study_error_map
+from .tail_error import plot_tail_error as plot_tail_error
 from .ternary import plot_ternary as plot_ternary
 from .training_time import plot_error_against_training_time as plot_error_against_training_time
 from .trajectories import plot_trajectories as plot_trajectories
