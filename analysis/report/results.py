@@ -9,7 +9,7 @@ import xarray as xr
 
 from analysis.report.tables import DatasetTables, dataset_tables
 from physcore.storage.manifest import Manifest
-from physcore.storage.netcdf import read_tree
+from physcore.storage.netcdf import read_groups
 from physcore.storage.run import RunFolder
 
 __all__ = ["Results", "results_of", "score_errors"]
@@ -50,7 +50,7 @@ def results_of(folder: RunFolder, manifest: Manifest) -> list[Results]:
     files = [path for path in sorted(folder.path.glob("*.nc")) if path != folder.history and path.name[0] != "."]
     found = []
     for path in sorted(files, key=lambda path: path != folder.comparison):
-        groups = {node.path: node.to_dataset() for node in read_tree(path).subtree}
+        groups = read_groups(path)
         for group in sorted(groups, key=lambda group: (group not in KNOWN, list(groups).index(group))):
             if groups[group].data_vars:
                 known = path == folder.comparison and group in KNOWN

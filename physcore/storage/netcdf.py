@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import netCDF4
@@ -15,7 +15,7 @@ from xarray.backends.locks import HDF5_LOCK
 from physcore.errors import DataFileError
 from physcore.storage.publishing import publish
 
-__all__ = ["read_dataset", "read_head", "read_tree", "read_variable", "write_dataset", "write_tree"]
+__all__ = ["read_dataset", "read_groups", "read_head", "read_tree", "read_variable", "write_dataset", "write_tree"]
 
 CHUNK_BYTES = 2**18
 
@@ -134,6 +134,36 @@ def read_tree(path: str | Path) -> xr.DataTree:
     path = Path(path)
     with _reading(path), xr.open_datatree(path, engine="netcdf4", decode_times=False) as tree:
         return tree.load()
+
+
+def read_groups(path: str | Path) -> dict[str, xr.Dataset]:
+    """Read every group of a file into memory and close it.
+
+    Arguments:
+        path: A netCDF file, with groups or without.
+
+    Returns:
+        The Datasets by the path of their group, the root's ``"/"`` first; a group has the coordinates of those above.
+
+    Raises:
+        DataFileError: If it is missing, truncated, damaged or no netCDF file.
+    """
+    path = Path(path)
+    with _reading(path):
+        groups = xr.open_groups(path, engine="netcdf4", decode_times=False)
+        for group in groups.values():
+            group.load().close()
+    for name, group in groups.items():
+        for above in PurePosixPath(name).parents:  # the nearest first
+            known = groups[str(above)].coords.items()
+            groups[name] = groups[name].assign_coords(
+                {key: values for key, values in known if key not in groups[name].coords and _fits(values, group)}
+            )
+    return groups
+
+
+def _fits(coordinate: xr.DataArray, dataset: xr.Dataset) -> bool:
+    return all(dataset.sizes.get(dim) == size for dim, size in coordinate.sizes.items())
 
 
 def read_head(path: Path, coordinates: Sequence[str]) -> xr.Dataset:
