@@ -197,6 +197,12 @@ def test_the_same_files_give_the_same_page_anywhere(finished: Path, run: Path) -
     assert page_of(run) == (finished / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_page_that_would_be_the_same_is_left_as_it_is(run: Path) -> None:
+    before = write_report(run).stat()
+    after = write_report(run).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
 def test_a_run_that_only_simulated_is_drawn_and_says_what_is_missing(run: Path) -> None:
     edited(run, lambda fields: fields.update(stages={}, history=fields["history"][:1]))
     for name in ("score.pt", "score.pt.sha256", "history.nc", "metrics.csv", "comparison.nc"):
