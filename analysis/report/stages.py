@@ -78,7 +78,10 @@ def _compared(folder: RunFolder, manifest: Manifest, learned: Stage) -> Stage:
         said = f"{folder.comparison.name} and the figures are of an earlier score and are left out."
     else:
         said = "The score is not compared with any reference."
-    how = "Compare it with physcore compare." if learned.done else "A comparison needs a learned score."
+    if not manifest.blocks:
+        how = "A comparison needs stored trajectories."
+    else:
+        how = "Compare it with physcore compare." if learned.done else "A comparison needs a learned score."
     return Stage(name="compare", state="not done", said=f"{said} {how}")
 
 

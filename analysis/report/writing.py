@@ -13,6 +13,8 @@ __all__ = ["write_report"]
 def write_report(run: str | Path, file: str = REPORT_NAME) -> Path:
     """Write the page of a run: figures, tables, configuration and provenance in one file that needs no other.
 
+    A page that would be the same is left as it is.
+
     Arguments:
         run: A run directory, finished or not.
         file: Name of the page, in the run directory.
@@ -29,5 +31,7 @@ def write_report(run: str | Path, file: str = REPORT_NAME) -> Path:
     folder = RunFolder(Path(run))
     path = folder.path / file
     check_replaceable(path, folder.manifest)
-    publish_text(path, report_page(folder))
+    page = report_page(folder)
+    if not path.exists() or path.read_bytes() != page.encode():
+        publish_text(path, page)
     return path

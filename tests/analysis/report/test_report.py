@@ -18,14 +18,14 @@ import xarray as xr
 
 from analysis import write_report
 from physcore.command import main
-from physcore.configuration import read_yaml
+from physcore.configuration import parse_yaml, target_run
 from physcore.errors import DataFileError, StorageError
 from physcore.storage.manifest import Manifest
 from physcore.storage.netcdf import write_dataset
 
 EVIL = "<script>document.title='owned'</script>\"'>&amp;<img src=x onerror=alert(1)>"
 
-VOID = {"meta", "img", "br", "hr", "link", "input", "mspace"}
+VOID = {"meta", "img", "br", "hr", "link", "input", "wbr"}
 
 
 @dataclasses.dataclass
@@ -186,7 +186,7 @@ def test_the_configuration_of_the_page_makes_the_run_again(finished: Path, tmp_p
     outline = Outline((finished / "report.html").read_text(encoding="utf-8"))
     (tmp_path / "again.yaml").write_text(outline.all("pre")[0].text, encoding="utf-8")
     manifest = Manifest.read(finished)
-    settings = read_yaml(tmp_path / "again.yaml")
+    settings = configuration_in(outline)
     recorded = {stage: {k: v for k, v in asked.items() if k != "seed"} for stage, asked in manifest.stages.items()}
     assert {stage: settings[stage] for stage in ("fit", "compare")} == recorded
     assert main(["simulate", str(tmp_path / "again.yaml"), "--out", str(tmp_path / "again")]) == 0
@@ -195,6 +195,12 @@ def test_the_configuration_of_the_page_makes_the_run_again(finished: Path, tmp_p
 
 def test_the_same_files_give_the_same_page_anywhere(finished: Path, run: Path) -> None:
     assert page_of(run) == (finished / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_would_be_the_same_is_left_as_it_is(run: Path) -> None:
+    before = write_report(run).stat()
+    after = write_report(run).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
 def test_a_run_that_only_simulated_is_drawn_and_says_what_is_missing(run: Path) -> None:
@@ -230,6 +236,26 @@ def test_an_unfinished_fit_shows_its_losses_so_far(run: Path) -> None:
     outline = Outline(page_of(run))
     assert "Fit: unfinished." in outline.all("main")[0].text
     assert any("losses of a fit" in picture.attributes["alt"] for picture in outline.all("img"))
+
+
+def test_a_score_of_fresh_trajectories_has_a_page_without_any(run: Path) -> None:
+    online = {"name": "simulation", "paths": 1024, "duration": 1.0, "dt": 0.05}
+    edited(run, lambda fields: fields.update(blocks=0, segments=0, checksums={}, simulation=online))
+    edited(run, lambda fields: fields["stages"].pop("compare"))
+    for name in ("trajectories", "figures"):
+        shutil.rmtree(run / name)
+    (run / "comparison.nc").unlink()
+    outline = Outline(page_of(run))
+    text = outline.all("main")[0].text
+    assert "No trajectories are stored: the score is learned from fresh ones." in text
+    assert "A comparison needs stored trajectories." in text
+    assert "as a file for physcore fit" in text
+    assert "simulate" not in configuration_in(outline)
+
+
+def configuration_in(outline: Outline) -> Any:
+    """Return the configuration in a page."""
+    return parse_yaml(outline.all("pre")[0].text)
 
 
 def test_of_a_single_validation_the_loss_is_said_and_nothing_is_drawn(run: Path) -> None:
@@ -386,8 +412,6 @@ def test_a_run_can_be_asked_to_write_no_page(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_a_file_that_only_names_its_page_has_the_default_stages(tmp_path: Path) -> None:
-    from physcore.configuration import target_run
-
     (tmp_path / "a.yaml").write_text("process: double-well\nreport: {file: null}\n")
     assert {"simulate", "fit", "compare"} <= target_run("a.yaml").keys()
 
