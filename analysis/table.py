@@ -73,8 +73,8 @@ def _quantity_table(group: xr.Dataset, headline: xr.Dataset, times: Sequence[flo
     labels = [entry if isinstance(entry, str) else ", ".join(map(str, entry)) for entry in entries["entry"].values]
     width = max(map(len, labels)) + 2
     lines = [title, _row("t", scores, width * " ")]
-    finite = np.isfinite(entries["value"]).any([dim for dim in entries["value"].dims if dim != "time"])
-    known = entries["time"].values[finite.values]
+    value = entries["value"].transpose("time", ...)
+    known = value["time"].values[np.isfinite(value.values).reshape(value.sizes["time"], -1).any(1)]
     for time in known if len(known) <= FEW_TIMES else times:
         row = entries.sel(time=time, method="nearest")
         if not np.isfinite(row["value"]).any():
