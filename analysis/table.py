@@ -12,6 +12,7 @@ __all__ = ["error_table", "quantity_tables"]
 
 SUMMARIES = 2  # the full score and its driven components come before the single ones
 MOST_COMPONENTS = 4
+FEW_TIMES = 6
 NOTES = ("parity", "method")  # attributes that a number cannot be read without
 
 
@@ -47,7 +48,7 @@ def quantity_tables(comparison: xr.DataTree, times: Sequence[float]) -> Iterator
 
     Arguments:
         comparison: What ``evaluate`` returned.
-        times: Times of the rows; those at which a quantity is not known are left out.
+        times: Times of the rows, of a quantity that is known at many; of few all are shown.
 
     Yields:
         A title, with units and what has to be known to read the numbers, and a row for each entry and time, with a
@@ -72,7 +73,9 @@ def _quantity_table(group: xr.Dataset, headline: xr.Dataset, times: Sequence[flo
     labels = [entry if isinstance(entry, str) else ", ".join(map(str, entry)) for entry in entries["entry"].values]
     width = max(map(len, labels)) + 2
     lines = [title, _row("t", scores, width * " ")]
-    for time in times:
+    value = entries["value"].transpose("time", ...)
+    known = value["time"].values[np.isfinite(value.values).reshape(value.sizes["time"], -1).any(1)]
+    for time in known if len(known) <= FEW_TIMES else times:
         row = entries.sel(time=time, method="nearest")
         if not np.isfinite(row["value"]).any():
             continue
