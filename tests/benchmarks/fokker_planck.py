@@ -45,10 +45,10 @@ from simulations import (
 MOMENT = 2.0
 STATES = 20_000
 OURS = (32, 48, 64, 96, 128)
-THEIRS = (64, 96, 128, 192)
+THEIRS = (96, 128, 192, 256, 384)
 PROCESSES = {
-    "peer": ActiveOrnsteinUhlenbeck(diffusivity=0.3),
-    "well": ActiveOrnsteinUhlenbeck(diffusivity=0.3, potential=DoubleWellPotential(), initial_width=0.5),
+    "peer": ActiveOrnsteinUhlenbeck(diffusivity=0.1),
+    "well": ActiveOrnsteinUhlenbeck(diffusivity=0.1, potential=DoubleWellPotential(), initial_width=0.5),
 }
 BOXES = {"peer": ((-5.4, 5.4), (-5.2, 5.2)), "well": ((-2.6, 2.6), (-5.2, 5.2))}  # as tight as the errors allow
 Row = dict[str, Any]
