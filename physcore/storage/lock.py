@@ -75,7 +75,7 @@ def _remove_if_stale(path: Path, holder: Mapping[str, Any]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         owner, pid, again = "an unknown host", -1, False
     if again or (owner == holder["host"] and pid > 0 and not _alive(pid)):
-        warnings.warn(f"taking over {path.parent} from process {pid} on {owner}, which is dead", stacklevel=4)
+        warnings.warn(f"taking over {path.parent} from process {pid}, which is dead", stacklevel=4)
         path.unlink(missing_ok=True)
         return
     raise RunLockedError(

@@ -52,17 +52,14 @@ def cell_job(cell: Cell, folder: StudyFolder, job: Job, ranks: Communicator, *, 
     )
 
 
-def states(
-    cells: Sequence[Cell], folder: StudyFolder, job: Job, ranks: Communicator, *, check: bool = True
-) -> dict[str, State]:
-    """Return how far each cell has come, the looking shared between the ranks.
+def states(cells: Sequence[Cell], folder: StudyFolder, job: Job, ranks: Communicator) -> dict[str, State]:
+    """Check every cell before work begins, the checks shared between the ranks; return how far each has come.
 
     Arguments:
         cells: The cells.
         folder: The study's directory, which may be missing.
         job: The job of the study.
         ranks: The ranks that share a cell with this one.
-        check: Whether to check as well, before work begins, that every cell can work.
 
     Raises:
         ValueError: If a cell cannot work, or its directory holds another run and may not be replaced.
@@ -72,8 +69,7 @@ def states(
     for i in job.communicator.share(len(cells)):
         try:
             made = cell_job(cells[i], folder, job, ranks)
-            if check:
-                RunCommand().check(made)
+            RunCommand().check(made)
             found[i] = _state(made, folder.failure(cells[i].name).exists(), job.settings.overwrite).name
         except (ValueError, TypeError, NotImplementedError) as error:
             refused[i] = str(error)

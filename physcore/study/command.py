@@ -108,11 +108,11 @@ def _carried_out(
     """Run the cells under the lock of the study; join what is finished, also after a stop."""
     from physcore.errors import Stopped
     from physcore.storage.lock import locked
-    from physcore.study.cells import State, cell_job, states
+    from physcore.study.cells import State, cell_job
     from physcore.study.execution import carry_out
     from physcore.study.folder import this_process
 
-    world, failures, stopped = job.communicator, [], None
+    world = job.communicator
     here = world.gather(this_process())
     if world.rank == 0:
         folder.claim()
@@ -127,44 +127,45 @@ def _carried_out(
         donors: dict[str, Cell] = {}
         for cell in cells:
             donors.setdefault(cell.trunk, cell)
-        try:
-            failures = carry_out(
-                wanted,
-                donors,
-                folder,
-                lambda cell: cell_job(cell, folder, job, ranks, overwrite=found[cell.name] is State.CHANGED),
-                ranks=ranks,
-                world=world,
-                stop=job.stop,
-            )
-        except Stopped as error:
-            stopped = error
-        found = found | states(wanted, folder, job, ranks, check=False)
+        outcome = carry_out(
+            wanted,
+            donors,
+            folder,
+            lambda cell: cell_job(cell, folder, job, ranks, overwrite=found[cell.name] is State.CHANGED),
+            ranks=ranks,
+            world=world,
+            stop=job.stop,
+        )
+        failures = list(outcome.failures)
         if world.rank == 0:
-            finished = [cell for cell in cells if found[cell.name] is State.FINISHED]
-            failures = _joined(study.grid, finished, folder, job, failures)
+            found = found | dict.fromkeys(outcome.finished, State.FINISHED)
+            found = found | {failure.cell: State.FAILED for failure in failures}
+            failures += _joined(study.grid, cells, found, folder, job)
         world.barrier()
-    if stopped is not None:
-        raise stopped
+    if outcome.stopped:
+        raise Stopped("the study was stopped and saved; run the same command again to continue")
     if world.rank == 0 and failures:
         _report(failures, study.grid.size, folder)
 
 
 def _joined(
-    grid: "Grid", finished: "Sequence[Cell]", folder: "StudyFolder", job: Job, failures: "list[Failure]"
+    grid: "Grid", cells: "Sequence[Cell]", found: "dict[str, State]", folder: "StudyFolder", job: Job
 ) -> "list[Failure]":
-    """Publish the joined results and draw the figures; return all failures, those found on reading among them."""
+    """Publish the joined results and draw the figures; return what failed to be read."""
     from physcore.errors import exit_code
     from physcore.storage.netcdf import write_dataset
+    from physcore.study.cells import State
     from physcore.study.execution import Failure
     from physcore.study.joining import joined_study
 
-    study, damaged = joined_study(grid, folder, finished, [failure.cell for failure in failures])
+    finished = [cell for cell in cells if found[cell.name] is State.FINISHED]
+    failed = [name for name, state in found.items() if state is State.FAILED]
+    study, damaged = joined_study(grid, folder, finished, failed)
     write_dataset(study, folder.joined)
     job.say(f"study: {len(finished) - len(damaged)} of {grid.size} cells are finished -> {folder.joined}")
     for name in names("physcore.study_figures"):
         load("physcore.study_figures", name)(study, folder.figures)
-    return [*failures, *(Failure(cell.name, str(error), exit_code(error)) for cell, error in damaged)]
+    return [Failure(cell.name, str(error), exit_code(error)) for cell, error in damaged]
 
 
 def _report(failures: "Sequence[Failure]", cells: int, folder: "StudyFolder") -> None:

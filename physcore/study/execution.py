@@ -25,7 +25,7 @@ from physcore.study.claims import claimed
 from physcore.study.folder import StudyFolder
 from physcore.study.grid import Cell
 
-__all__ = ["Failure", "carry_out"]
+__all__ = ["Failure", "Outcome", "carry_out"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,21 @@ class Failure:
     code: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How an attempt at a study ended.
+
+    Arguments:
+        finished: Names of the cells that were finished.
+        failures: The failures, in the order of the cells.
+        stopped: Whether a stop was requested.
+    """
+
+    finished: frozenset[str]
+    failures: tuple[Failure, ...]
+    stopped: bool
+
+
 def carry_out(
     cells: Sequence[Cell],
     donors: dict[str, Cell],
@@ -52,7 +67,7 @@ def carry_out(
     ranks: Communicator,
     world: Communicator,
     stop: StopRequest,
-) -> list[Failure]:
+) -> Outcome:
     """Run cells, shared between groups of ranks.
 
     Arguments:
@@ -65,12 +80,10 @@ def carry_out(
         stop: Whether a stop was requested.
 
     Returns:
-        The failures of all ranks, in the order of the cells; the same on every rank.
-
-    Raises:
-        Stopped: If a stop was requested, on every rank, after all have come to their safe place.
+        What became of the cells, the same on every rank; after a stop all ranks have come to a safe place.
     """
     waves = [[cell for cell in cells if (donors[cell.trunk] is cell) == first] for first in (True, False)]
+    finished: set[str] = set()
     failures: list[Failure] = []
     stopped = False
     for wave in waves:
@@ -81,16 +94,21 @@ def carry_out(
                 except Stopped:
                     stopped = True
                     continue  # to ask for the next one, which tells the others to stop as well
-                failures += [] if failed is None or ranks.rank > 0 else [failed]
+                if failed is None:
+                    finished.add(wave[piece].name)
+                else:
+                    failures.append(failed)
             world.barrier()
-        if world.any(stopped or stop.requested):
-            stopped = True
+        stopped = world.any(stopped or stop.requested)
+        if stopped:
             break
     order = {cell.name: i for i, cell in enumerate(cells)}
     together = [failure for part in world.gather(failures) for failure in part]
-    if stopped:
-        raise Stopped("the study was stopped and saved; run the same command again to continue")
-    return sorted(together, key=lambda failure: order[failure.cell])
+    return Outcome(
+        finished=frozenset().union(*world.gather(finished)),
+        failures=tuple(sorted(together, key=lambda failure: order[failure.cell])),
+        stopped=stopped,
+    )
 
 
 @contextlib.contextmanager
