@@ -11,7 +11,8 @@ Gretton, KSD aggregated goodness-of-fit test (2022), whose rates over 200 trials
 kernel with the median distance, or that of most power by one half of the sample tested on the other; they take the
 quantile from samples of the model itself in place of random signs. With ``--kgof``, where that package is installed,
 its own test is run on the same samples. The states of a machine are drawn without replacement
-from the ends of many chains of blocked Gibbs sampling.
+from the ends of many chains of blocked Gibbs sampling. These are not in equilibrium after the 2000 steps of both
+sources, and rates depend on the burn-in; trials share the chains, whose own scatter no binomial error has.
 """
 
 import argparse
