@@ -1,5 +1,6 @@
 """Compositions compared: the geometry of ratios, and the noise floor of the energy distance."""
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from analysis.plots.figure import save_figure
 from physcore.transform import Compositions, closed
 
 NAMES = ("sand", "silt", "clay")
+
+_place = importlib.util.spec_from_file_location(
+    "compositions", Path(__file__).parents[1] / "benchmarks" / "compositions.py"
+)
+assert _place is not None
+assert _place.loader is not None
+benchmark = importlib.util.module_from_spec(_place)
+_place.loader.exec_module(benchmark)
 
 
 def drawn(rows: int, seed: int, shift: float = 0.0) -> Compositions:
@@ -92,3 +101,14 @@ def test_a_ternary_plot_places_pure_parts_at_the_corners(tmp_path: Path) -> None
     assert [axes.get_title() for axes in figure.axes] == ["corners (3)", "data (50)"]
     save_figure(figure, tmp_path / "ternary.png")
     assert (tmp_path / "ternary.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("way", "good"), [("lemma", True), ("wrong sign", False), ("no Ito term", False)])
+def test_noised_compositions_come_back_on_the_simplex_by_the_lemma_alone(way: str, good: bool) -> None:
+    rows = drawn(200, 1)
+    process = benchmark.noised(rows)
+    parts, outside = benchmark.sampled(process, process.score, way, paths=400, steps=150, seed=5)
+    assert parts.shape == (400, 3)
+    distance = permuted_energy_distance(centred_log_ratios(parts), centred_log_ratios(drawn(400, 9).parts))
+    assert (float(distance["value"]) < 2 * float(distance["floor"])) == good
+    assert outside < 1e-2

@@ -124,17 +124,17 @@ def test_d7_a_map_that_does_not_fit_is_refused(settings: dict[str, object], what
 
 
 def test_the_dissipation_of_an_active_particle_comes_from_a_score_learned_in_its_turning_frame() -> None:
-    trajectories = simulate(PARTICLE, paths=8192, duration=6.0, dt=1e-2, save_every=50, seed=1)
+    trajectories = simulate(PARTICLE, paths=20_000, duration=6.0, dt=1e-2, save_every=20, seed=1)
     score = fit(
         PARTICLE,
         trajectories,
-        objective=LocalDenoising(lag=0.3),
+        objective=LocalDenoising(lag=0.2),
         model=Mapped(bijection=TURNING, periodic=(2,)),
-        training=Training(steps=300, batch=512, first_time=4.0),
+        training=Training(steps=500, batch=1024, first_time=4.0),
         seed=3,
     )
-    fresh = simulate(PARTICLE, paths=20_000, duration=6.0, dt=1e-2, save_times=[5.0, 6.0], seed=2)
-    rate = entropy_production_rate(PARTICLE, score, fresh, times=[5.0, 6.0]).sel(quantity="total")
-    assert float(rate["value"].mean()) == pytest.approx(
-        DISSIPATION, rel=0.03
-    )  # 0.5 % of it is the scatter of the paths
+    fresh = simulate(PARTICLE, paths=50_000, duration=6.0, dt=1e-2, save_times=[5.0, 6.0], seed=2)
+    rates = entropy_production_rate(PARTICLE, score, fresh)
+    assert rates.attrs["parity"] == "all variables even under time reversal"
+    total = rates["value"].sel(quantity="total")
+    assert float(total.mean()) == pytest.approx(DISSIPATION, rel=0.02)  # of which 0.4 % is the scatter of the paths
