@@ -111,7 +111,7 @@ def test_a_job_script_starts_again_what_was_stopped_and_nothing_else(
 def test_the_script_of_one_node_hands_the_signal_on_and_waits(
     job: Callable[[str, str], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    started = job(SCRIPTS[0], "trap 'sleep 0.2; exit 75' USR1\ntouch ready\nwhile :; do sleep 0.02; done")
+    started = job(SCRIPTS[0], "trap 'sleep 0.2; exit 75' USR1\ntouch ready\nfor _ in {1..900}; do sleep 0.02; done")
     end = time.monotonic() + 20
     while not (tmp_path / "ready").exists():
         assert time.monotonic() < end
