@@ -73,7 +73,7 @@ def _of_states(
         if score.trained_at(time):
             states = trajectories.sel(time=[time], method="nearest").load()
             for name, reference in references.items():
-                yield f"score_{name}_t{time:g}", plot_score_fields(score, reference, states, time)
+                yield f"score_fields_{name}_t{time:g}", plot_score_fields(score, reference, states, time)
 
 
 def _thinned(process: Process, trajectories: xr.Dataset, times: Sequence[float]) -> xr.Dataset:

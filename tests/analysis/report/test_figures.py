@@ -56,7 +56,7 @@ def test_an_svg_is_embedded_as_a_picture_with_its_title(folder: Path) -> None:
 
 
 def test_of_a_silent_figure_the_docstring_of_its_plot_speaks(folder: Path) -> None:
-    draw(folder / "score_exact_t1.5.png")
+    draw(folder / "score_fields_exact_t1.5.png")
     draw(folder / "holiday_in_june.png")
     unknown, known = figures_of(folder)
     assert known.title.endswith("exact, t = 1.5")
@@ -67,10 +67,10 @@ def test_of_a_silent_figure_the_docstring_of_its_plot_speaks(folder: Path) -> No
 
 def test_figures_come_in_the_order_of_their_times(folder: Path) -> None:
     for time in ("10", "2", "0.5"):
-        draw(folder / f"score_exact_t{time}.png")
+        draw(folder / f"score_fields_exact_t{time}.png")
     draw(folder / "error_against_time_exact.png")
     order = [Path(figure.name).stem for figure in figures_of(folder)]
-    assert order == ["error_against_time_exact", "score_exact_t0.5", "score_exact_t2", "score_exact_t10"]
+    assert order == ["error_against_time_exact", "score_fields_exact_t0.5", "score_fields_exact_t2", "score_fields_exact_t10"]
 
 
 def test_a_large_figure_is_compressed_and_that_is_said(folder: Path) -> None:
