@@ -32,7 +32,7 @@ class RunCommand(Command):
         stages = _stages(job)
         if "compare" in stages and "fit" not in stages:
             raise ValueError("`compare` needs a learned score; give the run a section `fit`, empty for the defaults.")
-        for command in (*stages.values(), load("physcore.commands", REPORT)()):
+        for command in (*stages.values(), *_report(job)):
             command.check(job)
 
     def done(self, job: Job) -> bool:
@@ -49,9 +49,15 @@ class RunCommand(Command):
         skipped = [stage for stage in STAGES if stage not in stages]
         if skipped:
             job.say(f"{' and '.join(skipped)}: skipped, the run has no section of that name")
-        load("physcore.commands", REPORT)().run(job)
+        for report in _report(job):
+            report.run(job)
 
 
 def _stages(job: Job) -> dict[str, Command]:
     """Return the commands of the stages that the settings have, in order."""
     return {stage: load("physcore.commands", stage)() for stage in STAGES if stage in job.settings.sections}
+
+
+def _report(job: Job) -> list[Command]:
+    """Return the command of the report, none for settings without its section, as those of a study's cells are."""
+    return [load("physcore.commands", REPORT)()] if REPORT in job.settings.sections else []

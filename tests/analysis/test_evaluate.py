@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis import Exact, GaussianFit, Reference, Reversal, evaluate
@@ -224,39 +222,9 @@ def test_a_reversal_goes_on_to_the_initial_law_before_the_trained_times(data: xr
     assert np.isnan(late["value"].sel(time=0.0)).all()
 
 
-def in_ranks(size: int, work: Callable[[Communicator], Any]) -> list[Any]:
-    """Run the same work on some ranks, which are threads that exchange through a list."""
-    barrier, shared, results = threading.Barrier(size, timeout=60), [None] * size, [None] * size
-
-    class Threads(Communicator):
-        def __init__(self, rank: int) -> None:
-            self.rank, self.size = rank, size
-
-        def gather(self, value: Any) -> list[Any]:
-            shared[self.rank] = value
-            barrier.wait()
-            together = list(shared)
-            barrier.wait()
-            return together
-
-        def broadcast(self, value: Any) -> Any:
-            return self.gather(value)[0]
-
-        def sum_in_place(self, buffer: NDArray[Any]) -> None:
-            buffer[...] = sum(self.gather(buffer.copy()))
-
-    def run(rank: int) -> None:
-        results[rank] = work(Threads(rank))
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def test_e11_all_quantities_are_the_same_for_any_number_of_ranks(data: xr.Dataset) -> None:
+def test_e11_all_quantities_are_the_same_for_any_number_of_ranks(
+    data: xr.Dataset, in_ranks: Callable[..., list[Any]]
+) -> None:
     def small(ranks: Communicator | None) -> xr.DataTree:
         part = data.isel(path=slice(300), time=slice(None, None, 4))
         reversal = Reversal(paths=1030, dt=0.25)  # two blocks of paths

@@ -1,7 +1,6 @@
 """Every registered part, built with the defaults that ship with it; a new part is tested by being registered."""
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,9 +17,9 @@ from simulations import Scheme, simulate
 
 
 @pytest.fixture(scope="session")
-def exported() -> Callable[[ModuleType], dict[str, Any]]:
+def exported() -> Callable[..., dict[str, Any]]:
     """Return what a user has after ``from package import *``, the namespace in which a repr must mean something."""
-    return lambda package: {name: getattr(package, name) for name in package.__all__}
+    return lambda *packages: {name: getattr(package, name) for package in packages for name in package.__all__}
 
 
 @pytest.fixture(scope="session", params=names("physcore.processes"))

@@ -285,7 +285,7 @@ def test_cells_that_differ_in_the_comparison_alone_share_trajectories_and_score(
     assert "begun as blocks=4" in "".join(Manifest.read(folders[1]).history)
     read = open_study("out").sel(selection="full", time=1.0).squeeze()
     np.testing.assert_allclose(read["value"], read["value"][0], rtol=1e-6)  # sums of float32 in other blocks
-    assert len(set(read["standard_error"].values)) == 3
+    assert len(set(read["block_standard_error"].values)) == 3
     assert not list((tmp_path / "out" / "cells").glob(".*"))
 
 

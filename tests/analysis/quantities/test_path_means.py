@@ -1,6 +1,5 @@
 """Means over paths: their errors, the same numbers for any number of ranks, and what is refused."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from analysis import (
     stein_identities,
 )
 from analysis.quantities.path_means import PathMeans, sums_of, sums_of_products
-from physcore import Communicator, Process
+from physcore import Process
 from physcore.errors import NumericalError
 from physcore.score import MLP, LocalScore
 from simulations import ActiveSwimmer, BreathingParabola, simulate
@@ -48,40 +47,10 @@ def data() -> xr.Dataset:
     return simulate(PROCESS, paths=5000, duration=0.4, dt=0.1, seed=1)
 
 
-def in_ranks(size: int, work: Callable[[Communicator], Any]) -> list[Any]:
-    """Run the same work on some ranks, which are threads that exchange through a list."""
-    barrier, shared, results = threading.Barrier(size, timeout=60), [None] * size, [None] * size
-
-    class Threads(Communicator):
-        def __init__(self, rank: int) -> None:
-            self.rank, self.size = rank, size
-
-        def gather(self, value: Any) -> list[Any]:
-            shared[self.rank] = value
-            barrier.wait()
-            together = list(shared)
-            barrier.wait()
-            return together
-
-        def broadcast(self, value: Any) -> Any:
-            return self.gather(value)[0]
-
-        def sum_in_place(self, buffer: Any) -> None:
-            buffer[...] = sum(self.gather(buffer.copy()))
-
-    def run(rank: int) -> None:
-        results[rank] = work(Threads(rank))
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 @pytest.mark.parametrize("quantity", QUANTITIES.values(), ids=QUANTITIES)
-def test_e11_numbers_do_not_depend_on_the_ranks(data: xr.Dataset, quantity: Callable[..., xr.Dataset]) -> None:
+def test_e11_numbers_do_not_depend_on_the_ranks(
+    data: xr.Dataset, quantity: Callable[..., xr.Dataset], in_ranks: Callable[..., list[Any]]
+) -> None:
     alone = quantity(data)
     for result in in_ranks(3, lambda ranks: quantity(data, communicator=ranks)):
         xr.testing.assert_identical(result, alone)

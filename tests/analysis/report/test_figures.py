@@ -70,7 +70,12 @@ def test_figures_come_in_the_order_of_their_times(folder: Path) -> None:
         draw(folder / f"score_fields_exact_t{time}.png")
     draw(folder / "error_against_time_exact.png")
     order = [Path(figure.name).stem for figure in figures_of(folder)]
-    assert order == ["error_against_time_exact", "score_fields_exact_t0.5", "score_fields_exact_t2", "score_fields_exact_t10"]
+    assert order == [
+        "error_against_time_exact",
+        "score_fields_exact_t0.5",
+        "score_fields_exact_t2",
+        "score_fields_exact_t10",
+    ]
 
 
 def test_a_large_figure_is_compressed_and_that_is_said(folder: Path) -> None:

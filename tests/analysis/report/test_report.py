@@ -295,7 +295,8 @@ def test_groups_and_files_nobody_announced_are_tabulated(run: Path) -> None:
     write_dataset(rate.rename(value="flux", standard_error="flux_standard_error"), run / "currents.nc")
     outline = Outline(page_of(run))
     titles = [heading.text for heading in outline.all("h3")]
-    assert titles == ["Score error", "Thermodynamics: rate", "Currents"]
+    assert titles[0] == "Score error"
+    assert titles[-2:] == ["Thermodynamics: rate", "Currents"]
     text = outline.all("main")[0].text
     assert text.count("Entropy production rate [1 / s]") == 2
     assert text.count("1.500 ± 0.012") == 2
