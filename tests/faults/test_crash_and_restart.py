@@ -231,7 +231,7 @@ def test_a10_a_second_signal_ends_the_run_at_once_and_files_stay_whole(
     time.sleep(0.1)
     assert running.process.is_alive()
     running.send(signal.SIGTERM)
-    assert running.outcome(5).code == 143
+    assert running.outcome(30).code == 143
     check_whole(run)
 
 
