@@ -87,7 +87,7 @@ def score_errors(results: Sequence[Results]) -> list[tuple[str, str]]:
 
 
 def _title(name: str) -> str:
-    words = " ".join(name.strip("/").replace("/", ": ").replace("_", " ").split())
+    words = " ".join(name.strip("/").replace("/", ": ").replace("_", " ").replace("-", " ").split())
     return words[:1].upper() + words[1:]
 
 
