@@ -1,5 +1,6 @@
 """Faults A: crashes, restarts and requests to stop."""
 
+import contextlib
 import json
 import os
 import random
@@ -64,7 +65,8 @@ def test_a1_a2_a_run_killed_at_any_moment_is_whole_and_continues_to_the_same_bit
     for _ in range(6):
         running = child(*words, tmp_path / "killed")
         time.sleep(moments.uniform(0.01, 0.25))
-        running.send(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # what little was left may be done before
+            running.send(signal.SIGKILL)
         running.outcome()
         counts.append(check_whole(tmp_path / "killed") if (tmp_path / "killed").exists() else 0)
     assert counts == sorted(counts), "a published segment was lost"
