@@ -48,14 +48,16 @@ def locked(folder: Path, communicator: Communicator) -> Iterator[None]:
 
 def _acquire(path: Path) -> None:
     holder = {"host": socket.gethostname(), "pid": os.getpid(), **_slurm()}
+    prepared = path.with_name(f".partial-lock-{os.getpid()}")
     for _ in range(2):
         try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            prepared.write_text(json.dumps(holder), encoding="utf-8")
+            os.link(prepared, path)  # all of it at once: a kill leaves no lock that does not say whose it is
         except FileExistsError:
             _remove_if_stale(path, holder)
             continue
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(holder, file)
+        finally:
+            prepared.unlink(missing_ok=True)
         return
     raise RunLockedError(f"{path.parent} is held by another run")
 
