@@ -25,7 +25,7 @@ def test_the_python_blocks_run_in_order_as_they_stand(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
     )

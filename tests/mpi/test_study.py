@@ -82,7 +82,7 @@ def numbers(name: str) -> xr.Dataset:
 
 def test_e11_the_numbers_of_a_study_do_not_depend_on_the_number_of_ranks(mpiexec: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
-    ended = mpiexec(3, source=PROGRAM, timeout=240)
+    ended = mpiexec(3, source=PROGRAM)
     # At last an error of one rank of a shared cell ends the job, as others wait for it, and is written down.
     assert ended.code == 4, ended.err
     assert "(rank 1): one rank diverged" in ended.err

@@ -60,7 +60,7 @@ def torchrun(tmp_path: Path) -> Callable[..., tuple[int, str]]:
             start_new_session=True,
         )
         try:
-            said, _ = job.communicate(timeout=120)
+            said, _ = job.communicate(timeout=600)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(job.pid, signal.SIGKILL)

@@ -78,7 +78,7 @@ def run(tmp_path: Path, source: str, environment: dict[str, str]) -> subprocess.
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

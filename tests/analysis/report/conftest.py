@@ -40,7 +40,7 @@ OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",  # a page that asks for a host finds none
     "--remote-debugging-pipe",
 )
-PATIENCE = 30.0
+PATIENCE = 240.0  # seconds, for a machine that is busy with other things
 
 
 @dataclasses.dataclass

@@ -80,7 +80,7 @@ def emulated(folder: Path, work: Stepping, step: FusedStep, saved: list[int], fi
     source, constants = step.source(single=single, three_point=work.three_point, cuda=True)
     (folder / "kernel.cpp").write_text(AS_CPP + source + LOOP)
     command = ["c++", "-O1", "-ffp-contract=off", "-w", "-fPIC", "-shared", "kernel.cpp", "-o", "kernel.so"]
-    subprocess.run(command, cwd=folder, check=True, timeout=120)
+    subprocess.run(command, cwd=folder, check=True, timeout=600)
     begin, frames = (
         start(work.components, work.dtype, paths),
         torch.empty(step.components, len(saved), paths, dtype=work.dtype),

@@ -12,7 +12,7 @@ def test_all_threads_share_what_there_is_to_do_and_their_numbers_are_added() -> 
     met, left = threading.Barrier(3), iter(range(100))
 
     def work() -> int:
-        met.wait(20)  # all of them are at work at once, or this fails
+        met.wait(600)  # all of them are at work at once, or this fails
         return sum(left)
 
     with Threads(3) as threads:
@@ -22,7 +22,7 @@ def test_all_threads_share_what_there_is_to_do_and_their_numbers_are_added() -> 
 def test_the_next_work_begins_before_the_last_is_waited_for() -> None:
     go = threading.Event()
     with Threads(2) as threads:
-        first = threads.begin(lambda: int(go.wait(20)))
+        first = threads.begin(lambda: int(go.wait(600)))
         second = threads.begin(lambda: 10)
         go.set()
         assert (second(), first()) == (20, 2)
