@@ -51,7 +51,7 @@ class StopAfter(StopRequest):
         return self.left < 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stop_after() -> Callable[[int], StopRequest]:
     """Make a request to stop that comes after it was asked for so many times."""
     return StopAfter

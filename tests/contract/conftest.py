@@ -1,5 +1,6 @@
 """Every registered part, built with the defaults that ship with it; a new part is tested by being registered."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,13 +8,15 @@ import pytest
 import torch
 import xarray as xr
 
-from physcore import Process
+from physcore import Process, SolvableProcess
 from physcore.configuration import default_run
 from physcore.particles import ManyParticles
 from physcore.registry import build, names
 from physcore.score import FixedLag, Objective, ScoreModel, Training
 from physcore.score.batches import TrajectoryBatches
 from simulations import Scheme, simulate
+
+FEW_COMPONENTS = 8
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +25,39 @@ def exported() -> Callable[..., dict[str, Any]]:
     return lambda *packages: {name: getattr(package, name) for package in packages for name in package.__all__}
 
 
-@pytest.fixture(scope="session", params=names("physcore.processes"))
+def kind(process: Process) -> tuple[object, ...]:
+    """Return what makes one process different from another for what is built on it."""
+    additive = process.noise_type == "additive"
+    return (
+        process.noise_type,
+        additive and process.noise(torch.zeros(2)).ndim == 3,  # changes in time
+        additive and len(process.driven) < process.dimension,
+        min(process.dimension, 2) + (process.dimension > FEW_COMPONENTS),
+        isinstance(process, SolvableProcess),
+        isinstance(process, ManyParticles),
+    )
+
+
+def default_process(name: str) -> Process:
+    built: Process = build("physcore.processes", name, default_run(name).get("parameters", {}))
+    return built
+
+
+@functools.cache
+def one_of_each_kind() -> list[str]:
+    """Return the first name of each kind of process."""
+    return list({kind(default_process(name)): name for name in reversed(names("physcore.processes"))}.values())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every process to a test, or one of each kind where it is of another part that knows no process by name."""
+    if "process_name" in metafunc.fixturenames:
+        few = metafunc.definition.get_closest_marker("one_of_each_kind") is not None
+        chosen = one_of_each_kind() if few else names("physcore.processes")
+        metafunc.parametrize("process_name", chosen, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def process_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -34,9 +69,8 @@ def run(process_name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def process(process_name: str, run: dict[str, Any]) -> Process:
-    built: Process = build("physcore.processes", process_name, run.get("parameters", {}))
-    return built
+def process(process_name: str) -> Process:
+    return default_process(process_name)
 
 
 @pytest.fixture(scope="session", params=names("physcore.schemes"))

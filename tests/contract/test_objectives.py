@@ -15,27 +15,27 @@ from physcore.score import Batch, Objective, Samples, ScoreModel, Training
 from physcore.score.batches import TrajectoryBatches
 
 Exported = Callable[[ModuleType], dict[str, Any]]
-STATES = 33
+STATES = 11
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def batches(process: Process, trajectories: xr.Dataset) -> TrajectoryBatches:
     return TrajectoryBatches(process, trajectories, Training(), torch.device("cpu"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def suited(objective: Objective, batches: TrajectoryBatches, lag: float) -> Objective:
     """The default objective with the lag of the default run, and all that it measures beforehand."""
     lagged = dataclasses.replace(objective, lag=lag) if objective.lag else objective
     return lagged.fitted(batches.pilot)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def batch(suited: Objective, batches: TrajectoryBatches) -> Batch:
     return batches.draw(STATES, batches.training_paths, suited, torch.Generator().manual_seed(2))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def samples(process: Process, suited: Objective, batch: Batch) -> Samples:
     return drawn(process, suited, batch)
 
@@ -69,15 +69,18 @@ def test_samples_are_as_many_as_promised_finite_and_no_earlier_than_their_states
         assert torch.isfinite(samples.target).all()
 
 
-def test_loss_has_one_finite_entry_for_each_sample(
+def test_loss_has_one_finite_entry_for_each_sample_and_leaves_the_model_as_it_is(
     suited: Objective, default_score: ScoreModel, samples: Samples
 ) -> None:
+    state = {name: value.clone() for name, value in default_score.state_dict().items()}
     loss = suited.loss(default_score, samples, seeded())
+    assert all(torch.equal(value, state[name]) for name, value in default_score.state_dict().items())
     assert loss.shape == (len(samples),)
     assert loss.dtype == next(default_score.parameters()).dtype
     assert torch.isfinite(loss).all()
 
 
+@pytest.mark.one_of_each_kind
 def test_loss_of_prepared_samples_is_the_same(suited: Objective, default_score: ScoreModel, samples: Samples) -> None:
     prepared = suited.prepared(default_score, samples)
     expected = suited.loss(default_score, samples, seeded())
@@ -88,10 +91,13 @@ def test_loss_of_prepared_samples_is_the_same(suited: Objective, default_score: 
             torch.testing.assert_close(some, expected[rows], rtol=1e-3, atol=1e-3)
 
 
-def test_samples_are_a_function_of_their_generator(
+@pytest.mark.one_of_each_kind
+def test_samples_are_a_function_of_their_generator_and_leave_the_states_as_they_are(
     process: Process, suited: Objective, batch: Batch, samples: Samples
 ) -> None:
+    kept = {name: getattr(batch, name).clone() for name in ("state", "start", "time")}
     again, other = drawn(process, suited, batch), drawn(process, suited, batch, 8)
+    assert all(torch.equal(getattr(batch, name), old) for name, old in kept.items())
     assert torch.equal(samples.state, again.state)
     if samples.target is not None:
         assert again.target is not None
@@ -99,6 +105,7 @@ def test_samples_are_a_function_of_their_generator(
         assert not torch.equal(samples.state, other.state)
 
 
+@pytest.mark.one_of_each_kind
 def test_gradient_reaches_the_parameters_and_nothing_else(
     process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
 ) -> None:
@@ -111,18 +118,7 @@ def test_gradient_reaches_the_parameters_and_nothing_else(
     assert any(gradient.abs().sum() > 0 for gradient in gradients if gradient is not None)
 
 
-def test_input_and_model_are_left_untouched(
-    process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
-) -> None:
-    kept = [getattr(batch, name).clone() for name in ("state", "start", "time")]
-    state = {name: value.clone() for name, value in default_score.state_dict().items()}
-    suited.loss(default_score, drawn(process, suited, batch), seeded())
-    assert all(
-        torch.equal(getattr(batch, name), old) for name, old in zip(("state", "start", "time"), kept, strict=True)
-    )
-    assert all(torch.equal(value, state[name]) for name, value in default_score.state_dict().items())
-
-
+@pytest.mark.one_of_each_kind
 def test_an_empty_batch_gives_an_empty_loss(
     process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
 ) -> None:

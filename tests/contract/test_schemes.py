@@ -258,6 +258,7 @@ def test_weak_order_of_mean_and_covariance_is_at_least_the_claimed_one(scheme: S
         assert slope(errors) > scheme.weak_order - 0.2
 
 
+@pytest.mark.one_of_each_kind
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_a_step_is_pure_and_keeps_shape_and_dtype(scheme: Scheme, process: Process, dtype: torch.dtype) -> None:
     if not accepts(scheme, process, 0.01):

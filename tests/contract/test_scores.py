@@ -22,6 +22,7 @@ def states(process: Process, *shape: int, dtype: torch.dtype = torch.float64) ->
     return torch.randn(*shape, process.dimension, generator=torch.Generator().manual_seed(3), dtype=dtype)
 
 
+@pytest.mark.one_of_each_kind
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("shape", [(), (5,), (3, 5)], ids=str)
 def test_score_has_shape_and_dtype_of_the_state(
@@ -44,11 +45,13 @@ def test_score_of_a_batch_is_the_score_of_each_state(process: Process, score: Sc
             torch.testing.assert_close(together[i, j], score(state[i, j], times[j]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.one_of_each_kind
 def test_score_depends_on_time(process: Process, score: ScoreModel) -> None:
     first, last = score.time_range
     assert not torch.equal(score(states(process, 5), first), score(states(process, 5), last))
 
 
+@pytest.mark.one_of_each_kind
 def test_input_is_left_untouched(process: Process, score: ScoreModel) -> None:
     state = states(process, 5, dtype=torch.float32)
     kept = state.clone()
@@ -56,6 +59,7 @@ def test_input_is_left_untouched(process: Process, score: ScoreModel) -> None:
     assert torch.equal(state, kept)
 
 
+@pytest.mark.one_of_each_kind
 def test_wrong_dimension_is_refused(process: Process, score: ScoreModel) -> None:
     with pytest.raises(ValueError, match=f"{process.dimension} components"):
         score(torch.zeros(5, process.dimension + 1), 0.0)
@@ -73,6 +77,7 @@ def test_saved_and_loaded_score_is_the_same(process: Process, score: ScoreModel,
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
+@pytest.mark.one_of_each_kind
 def test_saved_score_of_another_process_is_refused(process: Process, score: ScoreModel, tmp_path: Path) -> None:
     save_score(score, tmp_path / "score.pt")
     name = next(name for name in names("physcore.processes") if name != name_of(type(process)))
@@ -81,6 +86,7 @@ def test_saved_score_of_another_process_is_refused(process: Process, score: Scor
         load_score(tmp_path / "score.pt", process=other)
 
 
+@pytest.mark.one_of_each_kind
 def test_options_rebuild_the_model(process: Process, score: ScoreModel) -> None:
     with torch.random.fork_rng(devices=[]):
         fresh = build("physcore.scores", name_of(type(score)) or "", score.options, process, score.time_range)
@@ -98,6 +104,7 @@ def test_weighted_score_is_the_score_in_its_frame(process: Process, score: Score
     torch.testing.assert_close(frame.unweight(weighted), score(state, time), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.one_of_each_kind
 def test_trained_range_is_closed_and_forgives_rounding(score: ScoreModel) -> None:
     first, last = score.time_range
     assert score.trained_at(first)
@@ -106,10 +113,12 @@ def test_trained_range_is_closed_and_forgives_rounding(score: ScoreModel) -> Non
     assert not score.trained_at(1.01 * last)
 
 
+@pytest.mark.one_of_each_kind
 def test_every_registered_score_is_built_by_a_registered_model(score: ScoreModel) -> None:
     assert load("physcore.scores", name_of(type(score)) or "") is type(score)
 
 
+@pytest.mark.one_of_each_kind
 def test_what_is_prepared_of_some_points_is_what_was_prepared_of_all(process: Process, score: ScoreModel) -> None:
     state = states(process, 20, dtype=torch.float32)
     prepared = score.prepare(state, torch.full((20,), score.time_range[1]))
