@@ -10,10 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xarray as xr
 
+import analysis.plots
 from physcore.command import main
 
 CHILD = """
@@ -45,6 +47,20 @@ def fsync(handle):
 os.fsync = fsync
 """
 PATIENCE = 240.0  # seconds, for a machine that is busy with other things
+
+
+def undrawn(folder: Any, *rest: object) -> None:
+    """Stand in for the figures of a run, which are most of the time that a small one takes."""
+    folder.figures.mkdir(exist_ok=True)
+    (folder.figures / "trajectories.png").touch()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(analysis.plots, "draw_run", undrawn)
+        patched.setattr("analysis.plots.study.draw_study", lambda study, folder: None)
+        yield
 
 
 @dataclasses.dataclass

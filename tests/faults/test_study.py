@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-import analysis.plots
 import physcore.stopping
 from physcore.command import main
 from physcore.errors import NumericalError
@@ -35,16 +34,9 @@ STUDY = RUN + "axes:\n  lag: {fit.objective.lag: [0.25, 0.5]}\n  seed: [1, 2]\n"
 CELLS = [f"lag={lag},seed={seed}" for lag in (0.25, 0.5) for seed in (1, 2)]
 
 
-def undrawn(folder: Any, *rest: object) -> None:
-    """Stand in for the figures of a run, which are most of the time that a small one takes."""
-    folder.figures.mkdir(exist_ok=True)
-
-
 @pytest.fixture
-def study(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def study(command: Run, tmp_path: Path) -> Run:
     """Run a study's file in ``out``."""
-    monkeypatch.setattr(analysis.plots, "draw_run", undrawn)
-    monkeypatch.setattr("analysis.plots.study.draw_study", lambda study, folder: None)
 
     def run(content: str, *words: object) -> Any:
         (tmp_path / "study.yaml").write_text(content)
@@ -58,10 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study, made once for all tests."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "study.yaml").write_text(STUDY)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(analysis.plots, "draw_run", undrawn)
-        patched.setattr("analysis.plots.study.draw_study", lambda study, folder: None)
-        assert main(["study", str(folder / "study.yaml"), "--out", str(folder / "out")]) == 0
+    assert main(["study", str(folder / "study.yaml"), "--out", str(folder / "out")]) == 0
     return folder / "out"
 
 

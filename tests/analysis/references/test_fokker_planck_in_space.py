@@ -53,6 +53,11 @@ def test_score_of_an_inertial_active_particle(particle: FokkerPlanck, time: floa
     assert error < 2e-4
     assert error / 5 < estimate < 50 * error
     assert abs(particle.mass(time) - 1) < 1e-6
+    law = EXACT.law(torch.tensor(time)) if math.isfinite(time) else EXACT.stationary_law()
+    states = law.mean + torch.tensor([[0.0], [0.5]]) * law.covariance.diagonal().sqrt()
+    torch.testing.assert_close(particle.log_density(states, time), law.log_density(states), atol=0.028, rtol=0)
+    norm = float(torch.linalg.inv(law.covariance).trace())
+    assert particle.score_norm(time).sum() == pytest.approx(norm, rel=0.042)
 
 
 def test_density_stays_positive_and_whole() -> None:

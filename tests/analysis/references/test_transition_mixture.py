@@ -29,7 +29,7 @@ def pool() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def states() -> Tensor:
     """States at time 1 of other paths."""
-    return TRAP.law(torch.tensor(1.0, dtype=torch.float64)).sample(4000, torch.Generator().manual_seed(4))
+    return TRAP.law(torch.tensor(1.0, dtype=torch.float64)).sample(1000, torch.Generator().manual_seed(4))
 
 
 def relative_error(estimate: Tensor, exact: Tensor) -> float:
@@ -51,7 +51,7 @@ def test_the_mean_error_of_some_pools_is_the_one_they_estimate(states: Tensor) -
 
 
 def test_of_a_linear_process_the_longest_lag_is_chosen(pool: xr.Dataset) -> None:
-    assert TransitionMixture(TRAP, pool).lag(1.0) == pytest.approx(1.0)
+    assert TransitionMixture(TRAP, pool, paths=1000).lag(1.0) == pytest.approx(1.0)
 
 
 @pytest.fixture(scope="module")
