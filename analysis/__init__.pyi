@@ -1,6 +1,7 @@
 from .compare import compare as compare
 from .compare import evaluate as evaluate
 from .comparison import Reversal as Reversal
+from .plots.study_error import study_error as study_error
 from .quantities.aitchison_summary import aitchison_summary as aitchison_summary
 from .quantities.aitchison_summary import centred_log_ratios as centred_log_ratios
 from .quantities.diffusion_kernel_stein_discrepancy import (
@@ -34,4 +35,3 @@ from .references import SampledReference as SampledReference
 from .references import SpectralStein as SpectralStein
 from .references import TransitionMixture as TransitionMixture
 from .report import write_report as write_report
-from .study_error import study_error as study_error

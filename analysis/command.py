@@ -79,7 +79,7 @@ class CompareCommand(Command):
         import xarray as xr
 
         from analysis.compare import evaluate
-        from analysis.training_errors import TRAINING_ERRORS, training_errors
+        from analysis.plots.training_errors import TRAINING_ERRORS, training_errors
         from physcore.device import resolve_device
         from physcore.score.checkpoint import load_score
         from physcore.storage.netcdf import write_tree

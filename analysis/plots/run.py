@@ -18,12 +18,12 @@ from analysis.plots.reversed_samples import plot_reversed_samples
 from analysis.plots.score_difference import plot_score_difference
 from analysis.plots.score_fields import plot_score_fields
 from analysis.plots.shown_components import shown_components
+from analysis.plots.training_errors import TRAINING_ERRORS
 from analysis.plots.training_time import plot_error_against_training_time
 from analysis.plots.trajectories import SHOWN_VARIABLES, plot_trajectories
 from analysis.quantities.calibration import calibration
 from analysis.quantities.quantity import LEARNED
 from analysis.references.reference import Reference
-from analysis.training_errors import TRAINING_ERRORS
 from physcore.particles import stored_variables
 from physcore.process import Process
 from physcore.score.model import ScoreModel

@@ -9,10 +9,10 @@ import xarray as xr
 
 from analysis.plots.figure import save_figure
 from analysis.plots.study_axis import StudyAxis
+from analysis.plots.study_error import study_axes, study_error
 from analysis.plots.study_error_against_axis import plot_study_error_against_axis
 from analysis.plots.study_error_against_time import plot_study_error_against_time
 from analysis.plots.study_error_map import plot_study_error_map
-from analysis.study_error import study_axes, study_error
 
 __all__ = ["draw_study"]
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
 from analysis.plots.study_axis import StudyAxis, error_bars, error_label
-from analysis.study_error import study_axes, study_error
+from analysis.plots.study_error import study_axes, study_error
 
 __all__ = ["plot_study_error_against_axis"]
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
 from analysis.plots.study_axis import StudyAxis, error_bars, error_label
-from analysis.study_error import study_axes, study_error
+from analysis.plots.study_error import study_axes, study_error
 
 __all__ = ["plot_study_error_against_time"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.plots.figure import SINGLE_COLUMN, styled
 from analysis.plots.study_axis import StudyAxis, error_label
-from analysis.study_error import study_error
+from analysis.plots.study_error import study_error
 
 __all__ = ["plot_study_error_map"]
 

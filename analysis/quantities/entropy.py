@@ -108,8 +108,7 @@ def entropy(
         work, method = _averaged(score, moments), "mean log density"
     else:
         sampled = SampledScore(process, score, process.driven)
-        moments = saved_times(process, trajectories, times, sampled.known_at)
-        sampled.prepare(moments)
+        moments = sampled.prepared(trajectories, times)
         if initial is None and moments[0] != 0:
             raise ValueError(f"`initial` must be given, for the first of the times is {moments[0]:g} and not 0.")
         work, method = _integrated(sampled, moments, initial), "integral of the rate"

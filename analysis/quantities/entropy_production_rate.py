@@ -28,7 +28,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.quantities.blocks import Block, Frame, Sums, saved_times
+from analysis.quantities.blocks import Block, Frame, Sums
 from analysis.quantities.path_means import PathMeans, sums_of
 from analysis.quantities.quantity import Estimator, Quantity, Subject
 from analysis.quantities.sampled_score import SampledScore
@@ -116,8 +116,7 @@ def entropy_production_rate(
         NumericalError: If a state or a learned score is not finite.
     """
     reversal, sampled = TimeReversal.of(process, parity), SampledScore(process, score, process.driven)
-    moments = saved_times(process, trajectories, times, sampled.known_at)
-    sampled.prepare(moments)
+    moments = sampled.prepared(trajectories, times)
     return _estimator(sampled, reversal, moments).over(process, trajectories, communicator)
 
 

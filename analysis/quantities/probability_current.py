@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.quantities.bins import Bins, Edges, checked_plane
-from analysis.quantities.blocks import Block, Sums, saved_times
+from analysis.quantities.blocks import Block, Sums
 from analysis.quantities.quantity import Estimator, Quantity, Subject
 from analysis.quantities.sampled_score import SampledScore
 from analysis.references.reference import Reference
@@ -161,8 +161,7 @@ def probability_current(
     names = [variable.name for variable in process.variables][: len(edges)] if variables is None else list(variables)
     bins = Bins(process, names, [np.asarray(side, dtype=np.float64) for side in edges])
     sampled = SampledScore(process, score, process.driven)
-    moments = saved_times(process, trajectories, times, sampled.known_at)
-    sampled.prepare(moments)
+    moments = sampled.prepared(trajectories, times)
     return _estimator(sampled, bins, moments).over(process, trajectories, communicator)
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.quantities.blocks import Frame
+from analysis.quantities.blocks import Frame, saved_times
 from analysis.references.reference import Reference
 from physcore.errors import NumericalError
 from physcore.process import Process
@@ -59,6 +60,20 @@ class SampledScore:
     def known_at(self, time: float) -> bool:
         """Return whether the score is known at a time: everywhere but outside the range that one was trained for."""
         return not isinstance(self.function, ScoreModel) or self.function.trained_at(time)
+
+    def prepared(self, trajectories: xr.Dataset, times: Sequence[float] | None) -> NDArray[np.float64]:
+        """Return the saved times at which the score is wanted, the work of a reference for them done.
+
+        Arguments:
+            trajectories: Dataset with dimensions ``path`` and ``time``.
+            times: Saved times; all at which the score is known when None.
+
+        Raises:
+            ValueError: If a time was not saved or lies outside the trained range.
+        """
+        moments = saved_times(self.process, trajectories, times, self.known_at)
+        self.prepare(moments)
+        return moments
 
     def prepare(self, times: NDArray[np.float64]) -> None:
         """Let a reference that computes do its work for these times."""

@@ -22,7 +22,7 @@ from analysis.stein.base_kernels import BaseKernel, InverseMultiquadricKernel
 from analysis.stein.correlation import chosen_memory
 from analysis.stein.fields import DiffusionField, field_of, standard_lengths
 from analysis.stein.frames import REPLICATES
-from analysis.stein.goodness_of_fit import stein_test
+from analysis.stein.goodness_of_fit import TITLES, stein_test
 from analysis.stein.multipliers import persistent_signs
 from physcore.communicator import Communicator
 from physcore.device import resolve_device
@@ -107,14 +107,7 @@ def stationary_stein_discrepancy(
     signs = persistent_signs(seed, replicates, paths, moments, memory)
     kept = np.zeros(len(moments) - 1) if memory == 0 else np.exp(-np.diff(moments) / memory)
     test = stein_test(features, base, signs, persistence=torch.from_numpy(kept), communicator=communicator)
-    titles = {
-        "value": "squared kernel Stein discrepancy",
-        "standard_error": "standard error of value",
-        "v_statistic": "squared kernel Stein discrepancy, never negative",
-        "p_value": "probability of as large a discrepancy were the score right",
-        "bandwidth": "bandwidth of the base kernel",
-        "states": "number of states",
-    }
+    titles = TITLES | {"value": "squared kernel Stein discrepancy"}
     variables = {name: ((), getattr(test, name), {"long_name": title}) for name, title in titles.items()}
     variables["memory"] = ((), memory, {"long_name": "memory of the signs", "units": process.time_units})
     return xr.Dataset(variables, attrs={"paths": paths, "replicates": replicates, "seed": str(seed)})

@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.quantities.blocks import Block, Sums, saved_times
+from analysis.quantities.blocks import Block, Sums
 from analysis.quantities.path_means import PathMeans, sums_of_products
 from analysis.quantities.quantity import Estimator, Quantity, Subject, inverse_units
 from analysis.quantities.sampled_score import SampledScore, held_components
@@ -82,8 +82,7 @@ def stein_identities(
     """
     held = held_components(process, score)
     sampled = SampledScore(process, score, held)
-    moments = saved_times(process, trajectories, times, sampled.known_at)
-    sampled.prepare(moments)
+    moments = sampled.prepared(trajectories, times)
     return _estimator(sampled, held, moments).over(process, trajectories, communicator)
 
 

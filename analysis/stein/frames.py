@@ -6,7 +6,7 @@ of different times depend on each other as the discrepancies do, and one probabi
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.quantities.blocks import Frame, saved_times
+from analysis.quantities.blocks import Frame
 from analysis.quantities.sampled_score import SampledScore, held_components
 from analysis.stein.base_kernels import BaseKernel
 from analysis.stein.fields import DiffusionField
-from analysis.stein.goodness_of_fit import SteinTest, most_powerful, stein_test
+from analysis.stein.goodness_of_fit import TITLES, SteinTest, most_powerful, stein_test
 from analysis.stein.multipliers import independent_signs
 from physcore.communicator import Communicator
 from physcore.device import resolve_device
@@ -100,9 +100,8 @@ class FrameTests:
             times: Saved times; all at which the score is known when None.
         """
         sampled = SampledScore(self.process, self.score, held_components(self.process, self.score))
-        moments = saved_times(self.process, self.trajectories, times, sampled.known_at)
         device = resolve_device(self.device, 0 if self.communicator is None else self.communicator.rank_on_host())
-        sampled.prepare(moments)
+        moments = sampled.prepared(self.trajectories, times)
         chosen = validated_trajectories(self.process, self.trajectories).isel(path=slice(0, self.paths))
         signs = independent_signs(self.seed, self.replicates, chosen.sizes["path"])
         tests, choices = [], []
@@ -138,13 +137,8 @@ class FrameTests:
         self, times: NDArray[np.float64], tests: Sequence[SteinTest], choices: Sequence[int | None], paths: int
     ) -> xr.Dataset:
         replicates = torch.stack([test.bootstrap for test in tests]).numpy()
-        columns = {
-            "value": ([t.value for t in tests], "squared kernel Stein discrepancy, without bias"),
-            "standard_error": ([t.standard_error for t in tests], "standard error of value"),
-            "v_statistic": ([t.v_statistic for t in tests], "squared kernel Stein discrepancy, never negative"),
-            "p_value": ([t.p_value for t in tests], "probability of as large a discrepancy were the score right"),
-            "bandwidth": ([t.bandwidth for t in tests], "bandwidth of the base kernel"),
-            "states": ([t.states for t in tests], "number of states"),
+        columns: dict[str, tuple[Sequence[Any], str]] = {
+            name: ([getattr(test, name) for test in tests], title) for name, title in TITLES.items()
         }
         if choices[0] is not None:
             columns["choice"] = (choices, "index of the candidate of most power")

@@ -56,6 +56,16 @@ class SteinTest:
     states: int
 
 
+TITLES = {
+    "value": "squared kernel Stein discrepancy, without bias",
+    "standard_error": "standard error of value",
+    "v_statistic": "squared kernel Stein discrepancy, never negative",
+    "p_value": "probability of as large a discrepancy were the score right",
+    "bandwidth": "bandwidth of the base kernel",
+    "states": "number of states",
+}  # of the numbers of a test
+
+
 def stein_test(
     features: SteinFeatures,
     kernel: BaseKernel,

@@ -8,9 +8,9 @@ from .family import load_family as load_family
 from .family import save_family as save_family
 from .fit import FamilyTraining as FamilyTraining
 from .fit import fit_family as fit_family
-from .objectives import ExactScoreMatching as ExactScoreMatching
+from .objectives import ExactFamilyMatching as ExactFamilyMatching
 from .objectives import FamilyObjective as FamilyObjective
-from .objectives import SlicedScoreMatching as SlicedScoreMatching
+from .objectives import SlicedFamilyMatching as SlicedFamilyMatching
 from .proposals import DefensiveMixture as DefensiveMixture
 from .proposals import IsotropicGaussian as IsotropicGaussian
 from .proposals import Proposal as Proposal

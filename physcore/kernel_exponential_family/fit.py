@@ -24,7 +24,7 @@ from torch import Tensor
 from physcore.errors import NumericalError
 from physcore.kernel_exponential_family.directions import Directions
 from physcore.kernel_exponential_family.family import DeepKernelExponentialFamily
-from physcore.kernel_exponential_family.objectives import ExactScoreMatching, FamilyObjective
+from physcore.kernel_exponential_family.objectives import ExactFamilyMatching, FamilyObjective
 from physcore.streams import Streams, random_seed, validated_seed
 
 __all__ = ["FamilyTraining", "fit_family"]
@@ -88,7 +88,7 @@ def fit_family(
     Arguments:
         training_points: Points to learn from, best centred and of unit covariance, shape ``(sample, component)``.
         held_out: Points to stop and to tune the ridge by, shape ``(sample, component)``.
-        objective: What is minimised; ``ExactScoreMatching()`` when None.
+        objective: What is minimised; ``ExactFamilyMatching()`` when None.
         training: Steps, batch, learning rate and the rest; ``FamilyTraining()`` when None.
         seed: Seed of parameters, batches and slices, 0 <= seed < 2^64; drawn when None.
 
@@ -100,7 +100,7 @@ def fit_family(
         ValueError: If the points do not fit together, are not finite, or are fewer than a batch or the inducing points.
         NumericalError: If a loss is not finite; the step is named.
     """
-    objective, training = objective or ExactScoreMatching(), training or FamilyTraining()
+    objective, training = objective or ExactFamilyMatching(), training or FamilyTraining()
     seed = validated_seed(random_seed() if seed is None else seed)
     _check(training_points, held_out, training)
     fit = _Fit(training_points, held_out, objective, training, seed)

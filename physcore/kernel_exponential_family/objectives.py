@@ -25,7 +25,7 @@ from torch import Tensor
 from physcore.kernel_exponential_family.directions import Directions
 from physcore.score.slicings import DiffusionMatrix, LinearProjection, Slicing
 
-__all__ = ["ExactScoreMatching", "FamilyObjective", "SlicedScoreMatching"]
+__all__ = ["ExactFamilyMatching", "FamilyObjective", "SlicedFamilyMatching"]
 
 
 class FamilyObjective(abc.ABC):
@@ -42,7 +42,7 @@ class FamilyObjective(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExactScoreMatching(FamilyObjective):
+class ExactFamilyMatching(FamilyObjective):
     r"""Score matching without slices, plain or with a diffusion matrix.
 
     Arguments:
@@ -64,7 +64,7 @@ class ExactScoreMatching(FamilyObjective):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SlicedScoreMatching(FamilyObjective):
+class SlicedFamilyMatching(FamilyObjective):
     """Sliced score matching, along lines or fields.
 
     Arguments:

@@ -26,11 +26,11 @@ from alternating_runs import machine, table
 from physcore.kernel_exponential_family import (
     DeepKernelExponentialFamily,
     DefensiveMixture,
-    ExactScoreMatching,
+    ExactFamilyMatching,
     FamilyObjective,
     FamilyTraining,
     IsotropicGaussian,
-    SlicedScoreMatching,
+    SlicedFamilyMatching,
     fit_family,
     log_normalizer,
     save_family,
@@ -50,11 +50,11 @@ TABLES = {
 }
 WARP = ElementwiseWarp(bijection=Arcsinh(scale=2.0))
 OBJECTIVES: dict[str, FamilyObjective] = {
-    "SM": ExactScoreMatching(),
-    "SSM": SlicedScoreMatching(),
-    "SSM-VR": SlicedScoreMatching(variance_reduction=True),
-    "GSSM": SlicedScoreMatching(slicing=WARP),
-    "GSSM-VR": SlicedScoreMatching(slicing=WARP, variance_reduction=True),
+    "SM": ExactFamilyMatching(),
+    "SSM": SlicedFamilyMatching(),
+    "SSM-VR": SlicedFamilyMatching(variance_reduction=True),
+    "GSSM": SlicedFamilyMatching(slicing=WARP),
+    "GSSM-VR": SlicedFamilyMatching(slicing=WARP, variance_reduction=True),
 }
 BASELINE = "Gaussian"
 CENTRES = 300  # of the nearer proposal

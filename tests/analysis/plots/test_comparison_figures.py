@@ -14,7 +14,7 @@ from analysis.plots import (
     plot_reversed_samples,
     plot_score_difference,
 )
-from analysis.training_errors import TRAINING_ERRORS
+from analysis.plots.training_errors import TRAINING_ERRORS
 from physcore.command import main
 from physcore.storage.netcdf import read_tree
 

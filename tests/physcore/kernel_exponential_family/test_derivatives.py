@@ -6,9 +6,9 @@ from torch import Tensor
 
 from physcore.kernel_exponential_family import (
     DeepKernelExponentialFamily,
-    ExactScoreMatching,
+    ExactFamilyMatching,
     FamilyObjective,
-    SlicedScoreMatching,
+    SlicedFamilyMatching,
 )
 from physcore.kernel_exponential_family.directions import Directions
 from physcore.score.slicings import (
@@ -85,7 +85,7 @@ def test_score_and_laplacian_are_those_of_autodiff(family: DeepKernelExponential
 def test_sliced_losses_are_those_of_autodiff(
     family: DeepKernelExponentialFamily, points: Tensor, name: str, reduced: bool
 ) -> None:
-    objective = SlicedScoreMatching(slicing=SLICINGS[name], variance_reduction=reduced)
+    objective = SlicedFamilyMatching(slicing=SLICINGS[name], variance_reduction=reduced)
     losses = family.losses(objective.directions(points, torch.Generator().manual_seed(6)))
     field = objective.slicing.draw(points, torch.Generator().manual_seed(6))
     written = sliced_losses(family, points, field, objective.slicing if reduced else None)
@@ -122,7 +122,7 @@ def sliced_losses(
 def test_slices_average_to_the_exact_loss(
     family: DeepKernelExponentialFamily, points: Tensor, matrix: DiffusionMatrix
 ) -> None:
-    exact = family.losses(ExactScoreMatching(matrix=matrix).directions(points, torch.Generator()))
+    exact = family.losses(ExactFamilyMatching(matrix=matrix).directions(points, torch.Generator()))
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 3)
     sliced = torch.stack([sliced_losses(family, points, matrix.field(each), None) for each in signs])
     torch.testing.assert_close(sliced.mean(0), exact, **EXACT)
@@ -131,9 +131,9 @@ def test_slices_average_to_the_exact_loss(
 @pytest.mark.parametrize(
     "objective",
     [
-        ExactScoreMatching(),
-        SlicedScoreMatching(slicing=WARP),
-        SlicedScoreMatching(slicing=WARP, variance_reduction=True),
+        ExactFamilyMatching(),
+        SlicedFamilyMatching(slicing=WARP),
+        SlicedFamilyMatching(slicing=WARP, variance_reduction=True),
     ],
     ids=["exact", "sliced", "variance-reduced"],
 )

@@ -14,7 +14,7 @@ from physcore.kernel_exponential_family import (
     FamilyObjective,
     FamilyTraining,
     IsotropicGaussian,
-    SlicedScoreMatching,
+    SlicedFamilyMatching,
     fit_family,
     log_normalizer,
     score_matching_loss,
@@ -27,7 +27,7 @@ from physcore.transform import Arcsinh
 MIXTURE = GaussianMixture(means=((-1.5, 0.0), (1.5, 0.5)), width=0.5)
 BRIEF = FamilyTraining(inducing=30, batch=100, epochs=6, refit_points=100, ridge_steps=50, ridge_learning_rate=0.01)
 TINY = FamilyTraining(inducing=5, batch=20, epochs=1, refit_points=50, ridge_steps=3)
-WARPED = SlicedScoreMatching(slicing=ElementwiseWarp(bijection=Arcsinh(scale=2.0)), variance_reduction=True)
+WARPED = SlicedFamilyMatching(slicing=ElementwiseWarp(bijection=Arcsinh(scale=2.0)), variance_reduction=True)
 
 
 def samples(paths: int, seed: int) -> Tensor:
@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_density() -> None:
 def test_training_ends_when_nothing_is_gained() -> None:
     points = samples(400, 1)
     patient = FamilyTraining(inducing=5, batch=20, epochs=50, patience=2, refit_points=50, ridge_steps=0)
-    family = fit_family(points, samples(20, 2), objective=SlicedScoreMatching(), training=patient, seed=4)
+    family = fit_family(points, samples(20, 2), objective=SlicedFamilyMatching(), training=patient, seed=4)
     assert family.history is not None
     assert family.history.sizes["step"] == family.history.attrs["best_step"] + patient.patience + 2
 
@@ -193,7 +193,7 @@ def test_what_cannot_work_is_refused_before_it_begins() -> None:
     with pytest.raises(ValueError, match="`held_out` must have shape"):
         fit_family(points, held_out[:0])
     with pytest.raises(ValueError, match="second moment"):
-        SlicedScoreMatching(slicing=Unknown(), variance_reduction=True)
+        SlicedFamilyMatching(slicing=Unknown(), variance_reduction=True)
     family = DeepKernelExponentialFamily(points[:5], generator=torch.Generator())
     with pytest.raises(ValueError, match="must have 2 components"):
         family.score(torch.zeros(3))
