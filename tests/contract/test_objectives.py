@@ -40,6 +40,13 @@ def samples(process: Process, suited: Objective, batch: Batch) -> Samples:
     return drawn(process, suited, batch)
 
 
+@pytest.fixture(scope="session")
+def watched(process: Process, suited: Objective, batch: Batch) -> tuple[Batch, Samples]:
+    """The same states, of which autograd would note what is made, and the same samples of them."""
+    copied = Batch(state=batch.state.clone().requires_grad_(), start=batch.start.clone(), time=batch.time.clone())
+    return copied, drawn(process, suited, copied)
+
+
 def seeded(seed: int = 7) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -93,10 +100,10 @@ def test_loss_of_prepared_samples_is_the_same(suited: Objective, default_score: 
 
 @pytest.mark.one_of_each_kind
 def test_samples_are_a_function_of_their_generator_and_leave_the_states_as_they_are(
-    process: Process, suited: Objective, batch: Batch, samples: Samples
+    process: Process, suited: Objective, batch: Batch, samples: Samples, watched: tuple[Batch, Samples]
 ) -> None:
     kept = {name: getattr(batch, name).clone() for name in ("state", "start", "time")}
-    again, other = drawn(process, suited, batch), drawn(process, suited, batch, 8)
+    (_, again), other = watched, drawn(process, suited, batch, 8)
     assert all(torch.equal(getattr(batch, name), old) for name, old in kept.items())
     assert torch.equal(samples.state, again.state)
     if samples.target is not None:
@@ -107,11 +114,11 @@ def test_samples_are_a_function_of_their_generator_and_leave_the_states_as_they_
 
 @pytest.mark.one_of_each_kind
 def test_gradient_reaches_the_parameters_and_nothing_else(
-    process: Process, suited: Objective, default_score: ScoreModel, batch: Batch
+    suited: Objective, default_score: ScoreModel, watched: tuple[Batch, Samples]
 ) -> None:
-    watched = Batch(state=batch.state.clone().requires_grad_(), start=batch.start.clone(), time=batch.time.clone())
-    suited.loss(default_score, drawn(process, suited, watched), seeded()).mean().backward()
-    assert watched.state.grad is None
+    states, samples = watched
+    suited.loss(default_score, samples, seeded()).mean().backward()
+    assert states.state.grad is None
     gradients = [parameter.grad for parameter in default_score.parameters()]
     default_score.zero_grad()
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
