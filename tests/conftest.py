@@ -14,6 +14,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files of few long tests first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "mpi" and item.path.name != "test_readme.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
