@@ -7,6 +7,7 @@ and all products are by autodiff, backwards. A continuous flow is a single layer
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -121,7 +122,11 @@ class FlowLayer(Bijection):
 
     def _triangular(self, state: Tensor, score: Tensor) -> Triangular | None:
         """Return the quicker way of a triangular Jacobian, where results need not be differentiable themselves."""
-        return None if derivatives.followed(state, score, follow=self.trainable) else triangular(self.transform)
+        return None if derivatives.followed(state, score, follow=self.trainable) else self._way
+
+    @functools.cached_property
+    def _way(self) -> Triangular | None:
+        return triangular(self.transform)
 
     def _joint_gradient(self, transform: Any, state: Tensor, score: Tensor) -> Tensor:
         """Return the product of a score with the transposed Jacobian plus the gradient of the log-determinant."""

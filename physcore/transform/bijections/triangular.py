@@ -9,7 +9,8 @@ the derivative through the conditioner, :math:`J = D + N`, the score after the t
 
 by back-substitution: :math:`N` is nilpotent, so the iteration ends, for a coupling after one product. Neither way asks
 for more of the conditioner than one evaluation and products with its transposed derivative: the inverse, which an
-autoregressive transformation has only component by component, is never differentiated.
+autoregressive transformation has only component by component, is never differentiated. Where its network is masked, see
+``masked_sweep``, which needs no more than one evaluation of it and one product in all.
 
 Source: derived. Couplings: Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP (2016); autoregressive:
 Papamakarios, Pavlakou and Murray, Masked autoregressive flow for density estimation (2017).
@@ -20,6 +21,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from physcore.transform.bijections.masked_sweep import MaskedSweep, masked_sweep
 
 __all__ = ["Autoregressive", "Coupling", "Triangular", "triangular"]
 
@@ -109,7 +112,7 @@ class Autoregressive:
         return origin, back + along
 
 
-Triangular = Coupling | Autoregressive
+Triangular = Coupling | Autoregressive | MaskedSweep
 
 
 def triangular(transform: Any) -> Triangular | None:
@@ -122,7 +125,9 @@ def triangular(transform: Any) -> Triangular | None:
         return None
     if hasattr(transform, "idx_a") and hasattr(transform, "idx_b"):
         return Coupling(transform)
-    return Autoregressive(transform) if isinstance(getattr(transform, "passes", None), int) else None
+    if not isinstance(getattr(transform, "passes", None), int):
+        return None
+    return masked_sweep(transform) or Autoregressive(transform)
 
 
 def _watched(part: Tensor) -> Tensor:

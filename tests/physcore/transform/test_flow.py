@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from physcore.transform import Inverted, TransformedProcess, flow_bijection, transform_score
-from physcore.transform.bijections.triangular import triangular
+from physcore.transform.bijections.masked_sweep import MaskedSweep
+from physcore.transform.bijections.triangular import Autoregressive, Coupling, triangular
 from simulations import OrnsteinUhlenbeck
 
 zuko = pytest.importorskip("zuko")
@@ -20,7 +21,7 @@ TOLERANCE = {"SOSPF": 1e-5, "GF": 1e-4, "CNF": 1e-2}  # bisection, bisection, ad
 def flow_of(name: str, **further: object) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        flow: nn.Module = getattr(zuko.flows, name)(COMPONENTS, **{**CLOSED, **ITERATED}[name], **further)
+        flow: nn.Module = getattr(zuko.flows, name)(COMPONENTS, **({**CLOSED, **ITERATED}[name] | further))
     return flow.double()
 
 
@@ -46,11 +47,20 @@ def test_scores_of_data_and_latent_space_belong_together(name: str) -> None:
         torch.testing.assert_close(carried, of_latent, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", [*CLOSED, "SOSPF", "coupled in two passes"])
+VARIED = {
+    "coupled in two passes": {"passes": 2},
+    "of a deep network in random order": {"hidden_features": (5, 16, 7), "randperm": True, "activation": nn.ELU},
+    "of a network without hidden layers": {"hidden_features": ()},
+    "of a residual network": {"residual": True},
+}
+
+
+@pytest.mark.parametrize("name", [*CLOSED, "SOSPF", *VARIED])
 def test_where_nothing_is_differentiated_triangular_layers_give_the_same(name: str) -> None:
-    flow = flow_of("MAF", passes=2) if name.startswith("coupled") else flow_of(name)
+    flow = flow_of("MAF", **VARIED[name]) if name in VARIED else flow_of(name)
     bijection, state = flow_bijection(flow), points()
-    assert any(triangular(layer.transform) is not None for layer in bijection.layers)  # type: ignore[attr-defined]
+    ways = [type(triangular(layer.transform)) for layer in bijection.layers]  # type: ignore[attr-defined]
+    assert (Coupling if name == "NICE" else Autoregressive if "residual" in name else MaskedSweep) in ways
     score = torch.randn(state.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     followed = transform_score(bijection, state, score)
     back = transform_score(Inverted(bijection=bijection), bijection.forward(state), score)
