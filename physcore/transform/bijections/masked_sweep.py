@@ -10,8 +10,8 @@ once, when the components it depends on are known; on the way of a score,
 a unit's adjoint is computed once, when those of all that follows it are known. So an inverse, or a solution with the
 transposed Jacobian, costs the arithmetic of one evaluation of the network, however many components there are.
 
-Source: derived. The masks are those of Germain, Gregor, Murray and Larochelle, MADE: masked autoencoder for distribution
-estimation (2015).
+Source: derived. The masks are those of Germain, Gregor, Murray and Larochelle, MADE: masked autoencoder for
+distribution estimation (2015).
 """
 
 import dataclasses
@@ -80,7 +80,8 @@ class MaskedSweep:
     """
 
     def __init__(self, network: nn.Sequential, function: Callable[[Tensor], Any], parameters: int) -> None:
-        self._linear, self._activations = list(network)[::2], list(network)[1::2]
+        self._linear: list[Any] = list(network)[::2]
+        self._activations = list(network)[1::2]
         self._function, self._parameters = function, parameters
         found = _levels([layer.mask.bool().cpu() for layer in self._linear], parameters)
         self._orders = [torch.argsort(level, stable=True) for level in found]
@@ -149,11 +150,12 @@ class MaskedSweep:
             value, growth = self._function(self._split(parameters)).call_and_ladj(points)
             slope, along = _slopes(value, points, parameters, kept=True)
             bend, growing = _slopes(growth, points, parameters)
-        shape = (-1, self._parameters)
-        return Jet(value.detach(), slope, bend, along.unflatten(0, shape), growing.unflatten(0, shape))
+        shape = (len(points), self._parameters, points.shape[1])
+        return Jet(value.detach(), slope, bend, along.reshape(shape), growing.reshape(shape))
 
     def _split(self, parameters: Tensor) -> Tensor:
-        return parameters.unflatten(0, (-1, self._parameters)).movedim(1, -1)
+        shape = (len(parameters) // self._parameters, self._parameters, parameters.shape[1])
+        return parameters.reshape(shape).movedim(1, -1)
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Return weights, shape ``(output, input)``, and shifts, ``(output, 1)``, of units sorted by level."""
@@ -205,7 +207,7 @@ def _levels(masks: list[Tensor], parameters: int) -> list[Tensor]:
     reach = [torch.eye(masks[0].shape[1])]
     for mask in masks:
         reach.append((mask.float() @ reach[-1] > 0).float())
-    needs = reach[-1].unflatten(0, (-1, parameters)).amax(1) > 0
+    needs = reach[-1].reshape(len(reach[0]), parameters, len(reach[0])).amax(1) > 0
     of_components = torch.zeros(len(needs), dtype=torch.long)
     for _ in range(len(needs)):
         of_components = torch.where(needs, of_components + 1, 0).amax(1)
