@@ -1,5 +1,6 @@
 """Plain values, as YAML and JSON hold them, checked against the type hints of what they are given to."""
 
+import dataclasses
 import types
 import typing
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     Arguments:
         name: What the value is for, for the error.
         value: Numbers, text, booleans, None, and lists and mappings of them.
-        hint: Type hint, made of these types, ``Literal``, ``list``, ``tuple``, ``Sequence``, ``dict``, unions and
-            ``Any``.
+        hint: Type hint, made of these types, ``Literal``, ``list``, ``tuple``, ``Sequence``, ``dict``, unions, ``Any``
+            and dataclasses, which are given as a mapping of their fields.
 
     Raises:
         ValueError: If the value does not fit.
@@ -39,6 +40,8 @@ def described(hint: Any) -> str:
         return " or ".join(described(part) for part in inner)
     if origin in (list, tuple, Sequence):
         return f"a list, each entry {described(inner[0])}"
+    if dataclasses.is_dataclass(hint):
+        return f"a mapping of {', '.join(field.name for field in dataclasses.fields(hint))}"
     return "a mapping" if origin is dict else "what cannot be written as plain text"
 
 
@@ -50,7 +53,19 @@ def _fitted(value: Any, hint: Any) -> Any:
         return _first_fit(value, inner)
     if typing.get_origin(hint) is typing.Literal:
         return _required(value, value in inner)
+    if dataclasses.is_dataclass(hint):
+        return _record(value, hint)
     return _container(value, typing.get_origin(hint), inner) if inner else _scalar(value, hint)
+
+
+def _record(value: Any, kind: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    needed = {name for name, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING}
+    _required(value, isinstance(value, dict) and needed <= value.keys() <= fields.keys())
+    return kind(**{name: _fitted(entry, hints[name]) for name, entry in value.items()})
 
 
 def _scalar(value: Any, hint: Any) -> Any:

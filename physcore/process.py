@@ -36,12 +36,14 @@ class Process(abc.ABC):
     held as fields of a frozen, keyword-only dataclass; their names are the physical ones.
 
     Attributes:
+        group: Entry point group under which processes are registered.
         variables: The components of the state, in order.
         time_units: Units of time as CF writes them, ``"1"`` when dimensionless.
         noise_type: ``"additive"``, or ``"general"`` where the noise depends on the state. Such a process writes
             ``noise_for`` and ``noises``, and its ``noise`` refuses.
     """
 
+    group: ClassVar[str] = "physcore.processes"
     variables: tuple[Variable, ...]
     time_units: str = "1"
     noise_type: ClassVar[str] = "additive"

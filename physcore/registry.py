@@ -118,25 +118,33 @@ def plain(value: Any) -> Any:
     """Return a parameter as plain values: a part as the mapping it is built from, anything else as it is.
 
     Arguments:
-        value: Plain values, or a part whose class has a ``group``, or a tuple of such.
+        value: Plain values, or a part whose class has a ``group``, or another dataclass, or a tuple of such. A part
+            that has a mapping of ``parameters`` is what this says.
     """
-    if isinstance(value, tuple) and any(isinstance(getattr(type(entry), "group", None), str) for entry in value):
+    if isinstance(value, tuple) and any(dataclasses.is_dataclass(entry) or _is_part(type(entry)) for entry in value):
         return [plain(entry) for entry in value]
-    if not isinstance(getattr(type(value), "group", None), str):
-        return value
-    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-    parameters = {field.name: plain(getattr(value, field.name)) for field in fields}
-    return {"name": name_of(type(value)) or type(value).__qualname__, **parameters}
+    parameters = getattr(value, "parameters", None) if _is_part(type(value)) else None
+    if not isinstance(parameters, dict):
+        if not dataclasses.is_dataclass(value) and not _is_part(type(value)):
+            return value
+        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        parameters = {field.name: plain(getattr(value, field.name)) for field in fields}
+    name = {"name": name_of(type(value)) or type(value).__qualname__} if _is_part(type(value)) else {}
+    return name | parameters
+
+
+def _is_part(kind: Any) -> bool:
+    return isinstance(getattr(kind, "group", None), str)
 
 
 def _given(key: str, value: Any, hint: Any) -> Any:
     """Return a parameter as its hint has it; where this may be a part, built from its mapping or its name."""
     inner = typing.get_args(hint)
-    if typing.get_origin(hint) is tuple and isinstance(getattr(inner[0], "group", None), str):
+    if typing.get_origin(hint) is tuple and _is_part(inner[0]):
         if not isinstance(value, list | tuple):
             raise ValueError(f"`{key}` must be a list of mappings, each with a `name`; got {value!r}.")
         return tuple(_given(f"{key}[{place}]", entry, inner[0]) for place, entry in enumerate(value))
-    parts = [part for part in typing.get_args(hint) or (hint,) if isinstance(getattr(part, "group", None), str)]
+    parts = [part for part in typing.get_args(hint) or (hint,) if _is_part(part)]
     if not parts or (len(parts) < len(typing.get_args(hint)) and not isinstance(value, str | dict)):
         return typed(key, value, hint)
     part = parts[0]

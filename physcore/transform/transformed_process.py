@@ -17,14 +17,13 @@ the reverse-time Ito lemma, here for a noise matrix that may depend on the state
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from physcore.known_moment import KnownMoment
 from physcore.process import Process, Variable
-from physcore.registry import name_of
 from physcore.transform import derivatives
 from physcore.transform.bijections.bijection import Bijection
 from physcore.transform.score_transformation import transform_score
@@ -65,13 +64,6 @@ class TransformedProcess(Process):
             raise ValueError(f"`variables` must name {d} components; got {len(named)}.")
         object.__setattr__(self, "variables", named)
         object.__setattr__(self, "time_units", self.process.time_units)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Process and map with their parameters, as plain values."""
-        kind = type(self.process)
-        name = name_of(kind) or kind.__qualname__
-        return {"process": {"name": name, **self.process.parameters}, "bijection": self.bijection.parameters}
 
     @property
     def noises(self) -> int:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import physcore
+import physcore.transform
 import simulations
 from physcore import Gaussian, Process, SolvableProcess
 from physcore.registry import build, name_of
@@ -59,7 +61,7 @@ def test_input_is_left_untouched(process: Process) -> None:
     process.drift(state, time)
     process.jacobian(state, time)
     process.drift_rate(state, time)
-    process.noise(time)
+    process.noise_for(state, time)
     assert torch.equal(state, kept[0])
     assert torch.equal(time, kept[1])
 
@@ -86,6 +88,11 @@ def test_drift_rate_equals_finite_differences(process: Process) -> None:
 
 
 def test_noise_has_a_row_for_each_component(process: Process) -> None:
+    if process.noise_type != "additive":
+        with pytest.raises(ValueError, match="depends on the state"):
+            process.noise(torch.zeros(()))
+        assert process.noise_for(states(process, 4), torch.zeros(4)).shape == (4, process.dimension, process.noises)
+        return
     for shape in ((), (4,)):
         noise = process.noise(torch.zeros(shape, dtype=torch.float64))
         assert noise.shape[:-2] in ((), shape)
@@ -103,7 +110,7 @@ def test_variables_name_the_components(process: Process) -> None:
 
 
 def test_repr_is_the_constructor_call(process: Process, exported: Exported) -> None:
-    assert eval(repr(process), exported(simulations)) == process
+    assert eval(repr(process), exported(simulations, physcore, physcore.transform)) == process
 
 
 def test_parameters_survive_json_and_the_registry(process: Process, process_name: str) -> None:
@@ -153,21 +160,27 @@ def checked_density(process: Process, shift: float = 0.0) -> None:
     (check_density if process.dimension <= MANY_DIMENSIONS else check_score_of_density)(process, shift)
 
 
-def test_initial_density_has_mass_one_and_the_moments_of_the_samples(process: Process) -> None:
+@pytest.fixture
+def with_density(process: Process) -> Process:
     try:
         process.initial_log_density(states(process, 1))
     except NotImplementedError:
         pytest.skip("the process gives no initial density")
-    checked_density(process)
+    return process
 
 
-def test_the_check_of_the_initial_density_can_fail(process: Process) -> None:
+def test_initial_density_has_mass_one_and_the_moments_of_the_samples(with_density: Process) -> None:
+    checked_density(with_density)
+
+
+def test_the_check_of_the_initial_density_can_fail(with_density: Process) -> None:
     with pytest.raises(AssertionError, match="moment 1"):
-        checked_density(process, shift=0.1)
+        checked_density(with_density, shift=0.1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_initial_density_has_the_leading_shape(process: Process, dtype: torch.dtype) -> None:
+def test_initial_density_has_the_leading_shape(with_density: Process, dtype: torch.dtype) -> None:
+    process = with_density
     density = process.initial_log_density(states(process, 3, 4, dtype=dtype))
     assert density.shape == (3, 4)
     assert torch.isfinite(density).all()
@@ -194,6 +207,8 @@ def test_noise_acts_as_its_matrix_says(process: Process) -> None:
     time = torch.tensor(0.3, dtype=torch.float64)
     generator = torch.Generator().manual_seed(2)
     normals = torch.randn(4, process.noises, generator=generator, dtype=torch.float64)
-    matrix = process.noise(time)
-    assert matrix.shape == (process.dimension, process.noises)
-    torch.testing.assert_close(process.diffuse(normals, time), normals @ matrix.mT.double(), rtol=1e-12, atol=1e-12)
+    state = states(process, 4)
+    matrix = process.noise_for(state, time.expand(4))
+    assert matrix.shape[-2:] == (process.dimension, process.noises)
+    expected = (matrix.double() @ normals.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(process.diffuse(normals, time, state), expected, rtol=1e-12, atol=1e-12)

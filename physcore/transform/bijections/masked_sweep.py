@@ -74,14 +74,13 @@ class MaskedSweep:
     """A masked network and the functions whose parameters it makes.
 
     Arguments:
-        network: Masked linear layers with pointwise functions between them.
+        network: An ``nn.Sequential`` of masked linear layers with pointwise functions between them.
         function: From parameters, shape ``(..., parameter)``, to transformations of one variable.
         parameters: Number of parameters of a function.
     """
 
-    def __init__(self, network: nn.Sequential, function: Callable[[Tensor], Any], parameters: int) -> None:
-        self._linear: list[Any] = list(network)[::2]
-        self._activations = list(network)[1::2]
+    def __init__(self, network: Any, function: Callable[[Tensor], Any], parameters: int) -> None:
+        self._linear, self._activations = list(network)[::2], list(network)[1::2]
         self._function, self._parameters = function, parameters
         found = _levels([layer.mask.bool().cpu() for layer in self._linear], parameters)
         self._orders = [torch.argsort(level, stable=True) for level in found]

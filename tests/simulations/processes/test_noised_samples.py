@@ -55,7 +55,8 @@ def test_its_transition_is_exact() -> None:
 
 def test_it_is_rebuilt_from_its_parameters() -> None:
     assert NoisedSamples(**NOISED.parameters) == NOISED
-    assert "samples" not in repr(NOISED)
+    many = NoisedSamples(samples=10 * SAMPLES)
+    assert repr(many) == "NoisedSamples(samples=..., names=(), beta_start=2.0, beta_end=2.0, sha256='')"
 
 
 @pytest.mark.parametrize(
