@@ -82,16 +82,18 @@ def _identifier(name: str) -> str:
 
 def _text(path: Path) -> tuple[list[str], Reals]:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            cells = re.split("[;,\t]", file.readline().strip())
-        [float(cell) for cell in cells]
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path} is no UTF-8 text") from error
+    if len(lines) < 2:
+        raise DataFileError(f"{path} must hold two or more rows; it has {len(lines)}")
+    separator = next((mark for mark in ";,\t" if mark in lines[0]), None)
+    try:
+        [float(cell) for cell in lines[0].split(separator)]
     except ValueError:
         return read_table(path)
-    separator = next((mark for mark in ";,\t" if mark in path.read_text(encoding="utf-8-sig")), None)
     try:
-        return [], np.loadtxt(path, delimiter=separator, ndmin=2, encoding="utf-8-sig")
+        return [], np.loadtxt(lines, delimiter=separator, ndmin=2)
     except ValueError as error:
         raise DataFileError(f"{path} is no table of numbers: {error}") from error
 

@@ -94,7 +94,10 @@ class FitCommand(Command):
         return base_online(target) if named and not Path(target).is_dir() else base_of_run(target)
 
     def check(self, job: Job) -> None:
-        """Refuse an objective, a model or a source that cannot be built."""
+        """Refuse an objective, a model or a source that cannot be built, and noise that depends on the state."""
+        from physcore.diffusivity import check_additive
+
+        check_additive(job.process())
         settings = job.settings.sections["fit"]
         _built("objectives", settings.objective)
         _built("models", settings.model)

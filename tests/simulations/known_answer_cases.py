@@ -28,6 +28,7 @@ from simulations import (
     MixturePrior,
     MovingTrap,
     MuellerBrown,
+    NoisedSamples,
     OrnsteinUhlenbeck,
     OverdampedLangevin,
     SoftSpheres,
@@ -49,6 +50,7 @@ ROTATING = OrnsteinUhlenbeck(
     drift_matrix=((-1.0, -1.0), (1.0, -1.0)), noise_matrix=((1.4, 0.0), (0.5, 0.8)), initial_mean=(1.0, -0.5)
 )
 SLOWER = {"drift_matrix": ((-0.8, -1.0), (1.0, -0.8))}
+FIVE = ((0.0, 0.1), (1.0, 0.3), (-0.5, 2.0), (2.0, -1.0), (0.4, 0.4))
 TRAPS = MovingTrap(particles=2)
 
 
@@ -257,6 +259,12 @@ CASES = {
         region=((-9.0, -9.0), (9.0, 9.0)),
         paths=8192,
         few_paths=1024,
+    ),
+    "noised-samples": Case(  # rate of the squares 2.1 at the end
+        process=NoisedSamples(samples=FIVE, beta_start=0.1, beta_end=4.0),
+        wrong={"samples": tuple((1.2 * x, y + 0.3) for x, y in FIVE)},
+        dt=5e-3,
+        times=(0.5, 1.0),
     ),
     "soft-spheres": Case(  # even rate of one alone 0.8, the repulsion adds to it
         process=SoftSpheres(amplitude=0.0),

@@ -21,6 +21,19 @@ def log_density(state: Tensor, time: float) -> Tensor:
     return torch.logsumexp(law.log_prob(state.unsqueeze(-2)), -1)
 
 
+@pytest.mark.parametrize("rates", [(2.0, 2.0), (0.1, 5.0)], ids=str)
+def test_rates_change_its_clock_alone(rates: tuple[float, float]) -> None:
+    process = NoisedSamples(samples=SAMPLES, beta_start=rates[0], beta_end=rates[1])
+    state = torch.randn(7, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    time = torch.tensor(0.4, dtype=torch.float64)
+    clock, rate = process.clock(time) / 2, torch.func.grad(process.clock)(time) / 2
+    torch.testing.assert_close(process.score(state, time), NOISED.score(state, clock))
+    torch.testing.assert_close(process.drift(state, time), rate * NOISED.drift(state, clock))
+    spread, expected = (noise @ noise.mT for noise in (process.noise(time), NOISED.noise(clock)))
+    torch.testing.assert_close(spread, rate * expected)
+    assert rate > 0
+
+
 @pytest.mark.parametrize("time", [1e-2, 0.3, 4.0])
 def test_the_score_is_the_gradient_of_the_mixture(time: float) -> None:
     state = torch.randn(7, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -67,6 +80,10 @@ def test_it_is_rebuilt_from_its_parameters() -> None:
         ({"samples": ((1.0, 2.0), (2.0, 4.0), (3.0, 6.0))}, "singular"),
         ({"samples": ((1.0, math.nan), (2.0, 4.0))}, "finite"),
         ({"samples": SAMPLES, "names": ("a",)}, "`names` must be 2"),
+        ({"samples": SAMPLES, "names": ("a", "a")}, "`names` must be 2 different"),
+        ({"samples": SAMPLES, "beta_start": 0.0}, "`beta_start` must be positive"),
+        ({"samples": SAMPLES, "beta_end": 1.0}, "`beta_end` must be at least `beta_start` = 2.0"),
+        ({"samples": SAMPLES, "sha256": "0"}, "`sha256` is that of a file"),
     ],
 )
 def test_d7_what_cannot_be_noised_is_refused(settings: dict[str, object], what: str) -> None:
