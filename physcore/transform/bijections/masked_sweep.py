@@ -17,12 +17,13 @@ distribution estimation (2015).
 import dataclasses
 import functools
 import itertools
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from physcore.transform.bijections.fused_spline import univariate
+from physcore.transform.bijections.univariate import Univariate, slopes
 
 __all__ = ["MaskedSweep", "masked_sweep"]
 
@@ -46,42 +47,17 @@ class Level:
     units: tuple[slice, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Jet:
-    r"""Functions of one variable with their derivatives, shape ``(component, point)``.
-
-    Arguments:
-        value: :math:`f`.
-        slope: :math:`f'`.
-        bend: Slope of :math:`\log |f'|`.
-        by_parameters: Derivative of the value by the parameters, shape ``(component, parameter, point)``.
-        growth_by_parameters: That of :math:`\log |f'|`.
-    """
-
-    value: Tensor
-    slope: Tensor
-    bend: Tensor
-    by_parameters: Tensor
-    growth_by_parameters: Tensor
-
-    def adjoint(self, carried: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the adjoint of the parameters, shape ``(component * parameter, point)``, for scores of the values."""
-        along = torch.addcmul(self.growth_by_parameters[rows], self.by_parameters[rows], carried.unsqueeze(1))
-        return along.flatten(0, 1)
-
-
 class MaskedSweep:
     """A masked network and the functions whose parameters it makes.
 
     Arguments:
         network: An ``nn.Sequential`` of masked linear layers with pointwise functions between them.
-        function: From parameters, shape ``(..., parameter)``, to transformations of one variable.
-        parameters: Number of parameters of a function.
+        univariate: What is made of its outputs.
     """
 
-    def __init__(self, network: Any, function: Callable[[Tensor], Any], parameters: int) -> None:
+    def __init__(self, network: Any, univariate: Univariate) -> None:
         self._linear, self._activations = list(network)[::2], list(network)[1::2]
-        self._function, self._parameters = function, parameters
+        self._univariate, parameters = univariate, univariate.parameters
         found = _levels([layer.mask.bool().cpu() for layer in self._linear], parameters)
         self._orders = [torch.argsort(level, stable=True) for level in found]
         self._levels = _places(found)
@@ -90,20 +66,20 @@ class MaskedSweep:
         """Return points and score after the transformation, each of the shape of ``state``."""
         layers = self._layers()
         found, wanted = self._sorted(state), self._sorted(score)
-        slopes, given = [], found
+        rates, given = [], found
         for (weight, shift), activation in zip(layers, self._activations, strict=False):
             given, slope = _activated(activation, torch.addmm(shift, weight, given))
-            slopes.append(slope)
-        jet = self._jet(torch.addmm(layers[-1][1], layers[-1][0], given), found)
+            rates.append(slope)
+        jet = self._univariate.jet(torch.addmm(layers[-1][1], layers[-1][0], given), found)
         wanted, carried = wanted - jet.bend, torch.empty_like(found)
-        adjoints = [torch.empty_like(slope) for slope in slopes]
-        adjoints.append(found.new_empty(len(found) * self._parameters, found.shape[1]))
+        adjoints = [torch.empty_like(slope) for slope in rates]
+        adjoints.append(found.new_empty(len(found) * self._univariate.parameters, found.shape[1]))
         for level in reversed(self._levels[1:]):
             after = slice(level.parameters.stop, None)
-            for depth in range(len(slopes) - 1, -1, -1):
+            for depth in range(len(rates) - 1, -1, -1):
                 rows = level.units[depth]
                 pulled = layers[depth + 1][0][after, rows].T @ adjoints[depth + 1][after]
-                torch.mul(pulled, slopes[depth][rows], out=adjoints[depth][rows])
+                torch.mul(pulled, rates[depth][rows], out=adjoints[depth][rows])
                 after = slice(rows.start, None)
             rows = level.components
             pulled = layers[0][0][after, rows].T @ adjoints[0][after]
@@ -127,7 +103,7 @@ class MaskedSweep:
                 torch.addmm(shift[rows], weight[rows, before], values[depth][before], out=sums[depth][rows])
                 values[depth + 1][rows] = activation(sums[depth][rows])
                 before = slice(rows.stop)
-        jet = self._jet(values[-1], values[0])
+        jet = self._univariate.jet(values[-1], values[0])
         adjoint = jet.adjoint(carried)
         for depth in range(len(sums) - 1, -1, -1):
             adjoint = layers[depth + 1][0].T @ adjoint
@@ -140,21 +116,7 @@ class MaskedSweep:
         rows, before = level.parameters, slice(level.units[-1].start if level.units else level.components.start)
         weight, shift = layer
         torch.addmm(shift[rows], weight[rows, before], values[-2][before], out=values[-1][rows])
-        function = self._function(self._split(values[-1][rows]))
-        values[0][level.components] = function.inv(reached[level.components])
-
-    def _jet(self, parameters: Tensor, points: Tensor) -> Jet:
-        parameters, points = (tensor.detach().requires_grad_() for tensor in (parameters, points))
-        with torch.enable_grad():
-            value, growth = self._function(self._split(parameters)).call_and_ladj(points)
-            slope, along = _slopes(value, points, parameters, kept=True)
-            bend, growing = _slopes(growth, points, parameters)
-        shape = (len(points), self._parameters, points.shape[1])
-        return Jet(value.detach(), slope, bend, along.reshape(shape), growing.reshape(shape))
-
-    def _split(self, parameters: Tensor) -> Tensor:
-        shape = (len(parameters) // self._parameters, self._parameters, parameters.shape[1])
-        return parameters.reshape(shape).movedim(1, -1)
+        values[0][level.components] = self._univariate.inverse(values[-1][rows], reached[level.components])
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Return weights, shape ``(output, input)``, and shifts, ``(output, 1)``, of units sorted by level."""
@@ -187,15 +149,7 @@ def masked_sweep(transform: Any) -> MaskedSweep | None:
     if not masked or not all(type(layer) in POINTWISE for layer in list(network)[1::2]):
         return None
     shapes = [tuple(shape) for shape in made_by.shapes]  # type: ignore[union-attr]
-    sizes = [math.prod(shape) for shape in shapes]
-
-    def function(parameters: Tensor) -> Any:
-        parts = torch.split(parameters, sizes, -1)
-        return made_by.univariate(  # type: ignore[union-attr]
-            *(part.reshape(*part.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True))
-        )
-
-    return MaskedSweep(network, function, sum(sizes))
+    return MaskedSweep(network, univariate(made_by.univariate, shapes))  # type: ignore[union-attr]
 
 
 def _levels(masks: list[Tensor], parameters: int) -> list[Tensor]:
@@ -228,11 +182,5 @@ def _activated(activation: nn.Module, sums: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         watched = sums.detach().requires_grad_()
         value = activation(watched)
-        (slope,) = _slopes(value, watched)
+        (slope,) = slopes(value, watched)
     return value.detach(), slope
-
-
-def _slopes(value: Tensor, *inputs: Tensor, kept: bool = False) -> tuple[Tensor, ...]:
-    if not value.requires_grad:
-        return tuple(torch.zeros_like(tensor) for tensor in inputs)
-    return torch.autograd.grad(value.sum(), inputs, retain_graph=kept, materialize_grads=True)
