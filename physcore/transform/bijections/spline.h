@@ -1,100 +1,129 @@
 /* Rational-quadratic splines with their derivatives. Parameters lie in rows of points: widths, heights, slopes at the
-   inner knots. BINS, REAL, EXP, FABS and SQRT are defined before. */
+   inner knots. BINS, REAL, EXP, FABS and SQRT are defined before. A few points are carried side by side through one
+   short loop after the other, none with a branch, so that the compiler takes many at once. */
 
-#define WITHIN(i, first, last) for (int64_t i = first; i < last; i++)
-
-struct knots { REAL x0, x1, y0, y1, d0, d1, c0, c1, b0, b1, width, height; int bin; };
+#define LANES 64
+#define LANE for (int l = 0; l < lanes; l++)
 
 static inline REAL clipped(REAL a, REAL scale) { return a / (1 + FABS(a * scale)); }
 static inline REAL clipped_slope(REAL a, REAL scale) { const REAL t = 1 + FABS(a * scale); return 1 / (t * t); }
 
-/* The bin that a value lies in, among the knots of x or of y; c and b are shares of the widths and heights before. */
-static inline __attribute__((always_inline)) struct knots place(
-    const REAL *restrict p, int64_t n, int64_t i, REAL value, int by_y, REAL bound, REAL scale)
+typedef REAL row[LANES];
+
+/* The bins that values lie in: knots, slopes there, and shares of widths (c) and heights (b) before them. */
+struct bins { row e[BINS], f[BINS], x0, x1, y0, y1, d0, d1, c0, c1, b0, b1, bin; };
+
+/* Find the bins of values among the knots of x or of y; beyond the outer ones the bin is -1. */
+static void place(struct bins *restrict k, const REAL *restrict p, int64_t n, int lanes, const REAL *restrict value,
+                  int by_y, REAL bound, REAL scale)
 {
-    REAL e[BINS], f[BINS];
-    struct knots k = {.bin = -1};
+    row width, height, c, b, x, y;
+    LANE { width[l] = height[l] = c[l] = b[l] = 0; x[l] = y[l] = -bound; k->bin[l] = -1; k->d0[l] = k->d1[l] = 0; }
+    LANE { k->x0[l] = k->y0[l] = k->c0[l] = k->b0[l] = 0; k->x1[l] = k->y1[l] = k->c1[l] = k->b1[l] = 1; }
     for (int j = 0; j < BINS; j++) {
-        k.width += e[j] = EXP(clipped(p[j * n + i], 2 * scale));
-        k.height += f[j] = EXP(clipped(p[(BINS + j) * n + i], 2 * scale));
+        const REAL *restrict w = p + j * n, *restrict h = p + (BINS + j) * n;
+        LANE { k->e[j][l] = EXP(clipped(w[l], 2 * scale)); width[l] += k->e[j][l]; }
+        LANE { k->f[j][l] = EXP(clipped(h[l], 2 * scale)); height[l] += k->f[j][l]; }
     }
-    REAL c = 0, b = 0, x = -bound, y = -bound;
     for (int j = 0; j < BINS; j++) {
-        const REAL next_c = c + e[j] / k.width, next_b = b + f[j] / k.height;
-        const REAL next_x = bound * (2 * next_c - 1), next_y = bound * (2 * next_b - 1);
-        const int here = (by_y ? y : x) < value;
-        k.bin = here ? j : k.bin;
-        k.c0 = here ? c : k.c0; k.c1 = here ? next_c : k.c1;
-        k.b0 = here ? b : k.b0; k.b1 = here ? next_b : k.b1;
-        k.x0 = here ? x : k.x0; k.x1 = here ? next_x : k.x1;
-        k.y0 = here ? y : k.y0; k.y1 = here ? next_y : k.y1;
-        c = next_c; b = next_b; x = next_x; y = next_y;
+        LANE { k->e[j][l] /= width[l]; k->f[j][l] /= height[l]; }
+        LANE {
+            const REAL next_c = c[l] + k->e[j][l], next_b = b[l] + k->f[j][l];
+            const REAL next_x = bound * (2 * next_c - 1), next_y = bound * (2 * next_b - 1);
+            const int here = (by_y ? y[l] : x[l]) < value[l];
+            k->bin[l] = here ? j : k->bin[l];
+            k->c0[l] = here ? c[l] : k->c0[l]; k->c1[l] = here ? next_c : k->c1[l];
+            k->b0[l] = here ? b[l] : k->b0[l]; k->b1[l] = here ? next_b : k->b1[l];
+            k->x0[l] = here ? x[l] : k->x0[l]; k->x1[l] = here ? next_x : k->x1[l];
+            k->y0[l] = here ? y[l] : k->y0[l]; k->y1[l] = here ? next_y : k->y1[l];
+            c[l] = next_c; b[l] = next_b; x[l] = next_x; y[l] = next_y;
+        }
     }
-    k.bin = (by_y ? y : x) < value ? -1 : k.bin;
-    k.d0 = 0; k.d1 = 0;
+    LANE k->bin[l] = (by_y ? y[l] : x[l]) < value[l] ? -1 : k->bin[l];
     for (int j = 0; j < BINS - 1; j++) {
-        const REAL d = clipped(p[(2 * BINS + j) * n + i], scale);
-        k.d0 = k.bin == j + 1 ? d : k.d0;
-        k.d1 = k.bin == j ? d : k.d1;
+        const REAL *restrict turn = p + (2 * BINS + j) * n;
+        LANE {
+            const REAL d = clipped(turn[l], scale);
+            k->d0[l] = k->bin[l] == j + 1 ? d : k->d0[l];
+            k->d1[l] = k->bin[l] == j ? d : k->d1[l];
+        }
     }
-    k.d0 = EXP(k.d0); k.d1 = EXP(k.d1);
-    return k;
+    LANE { k->d0[l] = EXP(k->d0[l]); k->d1[l] = EXP(k->d1[l]); }
 }
 
-void inverse(const REAL *restrict p, const REAL *restrict y, REAL *restrict x, double bound_, double scale_, int64_t n,
-             int64_t first, int64_t last)
+void inverse(const REAL *restrict p, const REAL *restrict image, REAL *restrict origin, double bound, double scale,
+             int64_t n, int64_t first, int64_t last)
 {
-    const REAL bound = bound_, scale = scale_;
-    WITHIN(i, first, last) {
-        const struct knots k = place(p, n, i, y[i], 1, bound, scale);
-        const REAL dy = k.y1 - k.y0, dx = k.x1 - k.x0, s = dy / dx, up = y[i] - k.y0, bent = k.d0 + k.d1 - 2 * s;
-        const REAL a = dy * (s - k.d0) + up * bent, b = dy * k.d0 - up * bent, c = -s * up;
-        const REAL root = b * b - 4 * a * c, z = 2 * c / (-b - SQRT(root > 0 ? root : 0));
-        x[i] = k.bin < 0 ? y[i] : k.x0 + z * dx;
+    struct bins k;
+    for (int64_t i = first; i < last; i += LANES) {
+        const int lanes = last - i < LANES ? last - i : LANES;
+        const REAL *restrict y = image + i;
+        place(&k, p + i, n, lanes, y, 1, bound, scale);
+        LANE {
+            const REAL dy = k.y1[l] - k.y0[l], dx = k.x1[l] - k.x0[l], s = dy / dx, up = y[l] - k.y0[l];
+            const REAL bent = k.d0[l] + k.d1[l] - 2 * s;
+            const REAL a = dy * (s - k.d0[l]) + up * bent, b = dy * k.d0[l] - up * bent, c = -s * up;
+            const REAL z = 2 * c / (-b - SQRT(FABS(b * b - 4 * a * c)));
+            origin[i + l] = k.bin[l] < 0 ? y[l] : k.x0[l] + z * dx;
+        }
     }
 }
 
 /* Value, slope and bend, and the derivatives of the value (v) and of the logarithm of the slope (g) by parameters. */
-void jet(const REAL *restrict p, const REAL *restrict x, REAL *restrict value, REAL *restrict slope,
-         REAL *restrict bend, REAL *restrict v, REAL *restrict g, double bound_, double scale_, int64_t n,
+void jet(const REAL *restrict p, const REAL *restrict points, REAL *restrict value, REAL *restrict slope,
+         REAL *restrict bend, REAL *restrict v, REAL *restrict g, double bound, double scale_, int64_t n,
          int64_t first, int64_t last)
 {
-    const REAL bound = bound_, scale = scale_;
-    WITHIN(i, first, last) {
-        const struct knots k = place(p, n, i, x[i], 0, bound, scale);
-        const int in = k.bin >= 0;
-        const REAL dy = in ? k.y1 - k.y0 : 1, dx = in ? k.x1 - k.x0 : 1, s = dy / dx;
-        const REAL z = in ? (x[i] - k.x0) / dx : 0, o = 1 - z, u = z * o, t = 1 - 2 * z, bent = k.d0 + k.d1 - 2 * s;
-        const REAL top = s * z * z + k.d0 * u, den = s + bent * u, f = top / den;
-        const REAL mid = 2 * s * u + k.d0 * o * o + k.d1 * z * z, rise = s * s * mid / (den * den);
-        const REAL f_s = (z * z - f * (1 - 2 * u)) / den, f_0 = (u - f * u) / den, f_1 = -f * u / den;
-        const REAL g_z = (2 * s * t - 2 * k.d0 * o + 2 * k.d1 * z) / mid - 2 * bent * t / den;
-        const REAL g_s = 2 / s + 2 * u / mid - 2 * (1 - 2 * u) / den;
-        const REAL g_0 = o * o / mid - 2 * u / den, g_1 = z * z / mid - 2 * u / den;
-        const REAL span = 2 * bound, r = 1 / dx, along = dy * f_s;
-        const REAL v_x0 = span * (-rise * o + along * s * r), v_x1 = span * (-rise * z - along * s * r);
-        const REAL v_y0 = span * (1 - f - along * r), v_y1 = span * (f + along * r);
-        const REAL g_x0 = span * r * (-g_z * o + g_s * s), g_x1 = span * r * (-g_z * z - g_s * s);
-        const REAL g_y1 = span * g_s * r, v_0 = dy * f_0 * k.d0, v_1 = dy * f_1 * k.d1;
-        value[i] = in ? k.y0 + dy * f : x[i];
-        slope[i] = in ? rise : 1;
-        bend[i] = in ? g_z * r : 0;
+    const REAL span = 2 * bound, scale = scale_;
+    struct bins k;
+    row v_x0, v_x1, v_y0, v_y1, v_0, v_1, g_x0, g_x1, g_y1, g_0, g_1, inside;
+    for (int64_t i = first; i < last; i += LANES) {
+        const int lanes = last - i < LANES ? last - i : LANES;
+        const REAL *restrict x = points + i;
+        place(&k, p + i, n, lanes, x, 0, bound, scale);
+        LANE {
+            const int in = k.bin[l] >= 0;
+            const REAL d0 = k.d0[l], d1 = k.d1[l], dy = k.y1[l] - k.y0[l], dx = k.x1[l] - k.x0[l], s = dy / dx, r = 1 / dx;
+            const REAL z = in ? (x[l] - k.x0[l]) * r : 0, o = 1 - z, u = z * o, t = 1 - 2 * z, bent = d0 + d1 - 2 * s;
+            const REAL den = s + bent * u, q = 1 / den, f = (s * z * z + d0 * u) * q;
+            const REAL mid = 2 * s * u + d0 * o * o + d1 * z * z, m = 1 / mid, rise = s * s * mid * q * q;
+            const REAL f_s = (z * z - f * (1 - 2 * u)) * q, along = dy * f_s;
+            const REAL g_z = 2 * (s * t - d0 * o + d1 * z) * m - 2 * bent * t * q;
+            const REAL g_s = 2 / s + 2 * u * m - 2 * (1 - 2 * u) * q;
+            inside[l] = in;
+            v_x0[l] = span * (along * s * r - rise * o); v_x1[l] = span * (-along * s * r - rise * z);
+            v_y0[l] = span * (1 - f - along * r); v_y1[l] = span * (f + along * r);
+            v_0[l] = dy * (u - f * u) * q * d0; v_1[l] = -dy * f * u * q * d1;
+            g_x0[l] = span * r * (g_s * s - g_z * o); g_x1[l] = span * r * (-g_s * s - g_z * z);
+            g_y1[l] = span * g_s * r;
+            g_0[l] = (o * o * m - 2 * u * q) * d0; g_1[l] = (z * z * m - 2 * u * q) * d1;
+            value[i + l] = in ? k.y0[l] + dy * f : x[l];
+            slope[i + l] = in ? rise : 1;
+            bend[i + l] = in ? g_z * r : 0;
+        }
         for (int j = 0; j < BINS; j++) {
-            const REAL a = p[j * n + i], h = p[(BINS + j) * n + i];
-            const REAL wide = in ? EXP(clipped(a, 2 * scale)) / k.width * clipped_slope(a, 2 * scale) : 0;
-            const REAL high = in ? EXP(clipped(h, 2 * scale)) / k.height * clipped_slope(h, 2 * scale) : 0;
-            const REAL x_0 = (j < k.bin) - k.c0, x_1 = (j <= k.bin) - k.c1;
-            const REAL y_0 = (j < k.bin) - k.b0, y_1 = (j <= k.bin) - k.b1;
-            v[j * n + i] = wide * (v_x0 * x_0 + v_x1 * x_1);
-            g[j * n + i] = wide * (g_x0 * x_0 + g_x1 * x_1);
-            v[(BINS + j) * n + i] = high * (v_y0 * y_0 + v_y1 * y_1);
-            g[(BINS + j) * n + i] = high * g_y1 * (y_1 - y_0);
+            const int64_t w = j * n + i, h = (BINS + j) * n + i;
+            LANE {
+                const REAL wide = inside[l] * k.e[j][l] * clipped_slope(p[w + l], 2 * scale);
+                const REAL x_0 = (j < k.bin[l] ? 1 : 0) - k.c0[l], x_1 = (j <= k.bin[l] ? 1 : 0) - k.c1[l];
+                v[w + l] = wide * (v_x0[l] * x_0 + v_x1[l] * x_1);
+                g[w + l] = wide * (g_x0[l] * x_0 + g_x1[l] * x_1);
+            }
+            LANE {
+                const REAL high = inside[l] * k.f[j][l] * clipped_slope(p[h + l], 2 * scale);
+                const REAL y_0 = (j < k.bin[l] ? 1 : 0) - k.b0[l], y_1 = (j <= k.bin[l] ? 1 : 0) - k.b1[l];
+                v[h + l] = high * (v_y0[l] * y_0 + v_y1[l] * y_1);
+                g[h + l] = high * g_y1[l] * (y_1 - y_0);
+            }
         }
         for (int j = 0; j < BINS - 1; j++) {
-            const REAL turn = in ? clipped_slope(p[(2 * BINS + j) * n + i], scale) : 0;
-            const int left = k.bin == j + 1, right = k.bin == j;
-            v[(2 * BINS + j) * n + i] = turn * (left ? v_0 : right ? v_1 : 0);
-            g[(2 * BINS + j) * n + i] = turn * (left ? g_0 * k.d0 : right ? g_1 * k.d1 : 0);
+            const int64_t d = (2 * BINS + j) * n + i;
+            LANE {
+                const REAL turn = inside[l] * clipped_slope(p[d + l], scale);
+                const REAL left = k.bin[l] == j + 1 ? 1 : 0, right = k.bin[l] == j ? 1 : 0;
+                v[d + l] = turn * (left * v_0[l] + right * v_1[l]);
+                g[d + l] = turn * (left * g_0[l] + right * g_1[l]);
+            }
         }
     }
 }
