@@ -73,7 +73,7 @@ class MaskedSweep:
         jet = self._univariate.jet(torch.addmm(layers[-1][1], layers[-1][0], given), found)
         wanted, carried = wanted - jet.bend, torch.empty_like(found)
         adjoints = [torch.empty_like(slope) for slope in rates]
-        adjoints.append(found.new_empty(len(found) * self._univariate.parameters, found.shape[1]))
+        adjoints.append(jet.growth_by_parameters.flatten(0, 1))
         for level in reversed(self._levels[1:]):
             after = slice(level.parameters.stop, None)
             for depth in range(len(rates) - 1, -1, -1):
@@ -84,7 +84,7 @@ class MaskedSweep:
             rows = level.components
             pulled = layers[0][0][after, rows].T @ adjoints[0][after]
             torch.div(wanted[rows] - pulled, jet.slope[rows], out=carried[rows])
-            adjoints[-1][level.parameters] = jet.adjoint(carried[rows], rows)
+            jet.adjoint(carried[rows], rows)
         return self._restored(jet.value, state), self._restored(carried, state)
 
     def carry_back(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,9 +30,17 @@ class Jet:
     growth_by_parameters: Tensor
 
     def adjoint(self, carried: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the adjoint of the parameters, shape ``(component * parameter, point)``, for scores of the values."""
-        along = torch.addcmul(self.growth_by_parameters[rows], self.by_parameters[rows], carried.unsqueeze(1))
-        return along.flatten(0, 1)
+        """Turn derivatives of the growth into adjoints of the parameters, in their place: fresh memory costs as much.
+
+        Arguments:
+            carried: Scores of the values of some components, shape ``(component, point)``.
+            rows: These components, whose derivatives of the growth are gone afterwards.
+
+        Returns:
+            Adjoints of the parameters of all components as they stand now, ``(component * parameter, point)``.
+        """
+        self.growth_by_parameters[rows].addcmul_(self.by_parameters[rows], carried.unsqueeze(1))
+        return self.growth_by_parameters.flatten(0, 1)
 
 
 class Univariate:
