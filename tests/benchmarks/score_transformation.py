@@ -8,8 +8,8 @@ at most 3. Writes ``score_transformation.json`` into the working directory. The 
 - ``network``, three bare layers of 64, at 1,024 points;
 - ``default``, what ``fit`` makes by default, those layers and the frame of the process, at 4,096 points.
 
-Where the aim is missed there is a second line, of the same over the time of the score and one evaluation of the map, and
-a third, of the map over the score.
+Where the aim is missed there is a second line, of the same over the time of the score and one evaluation of the map,
+and a third, of the map over the score.
 """
 
 import argparse

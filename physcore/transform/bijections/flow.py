@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from physcore.transform import derivatives
 from physcore.transform.bijections.bijection import Bijection
 from physcore.transform.bijections.composition import Composition
+from physcore.transform.bijections.masked_sweep import MaskedSweep
 from physcore.transform.bijections.triangular import Triangular, triangular
 
 __all__ = ["FlowLayer", "flow_bijection"]
@@ -62,7 +63,8 @@ class FlowLayer(Bijection):
     def inverse(self, state: Tensor) -> Tensor:
         """Return the points before, shape of ``state``; see ``Bijection.inverse``."""
         self.check_image(state)
-        value: Tensor = self.transform.inv(state)
+        way = self._triangular(state, state)
+        value: Tensor = way.inverse(state) if isinstance(way, MaskedSweep) else self.transform.inv(state)
         return value
 
     def log_determinant(self, state: Tensor) -> Tensor:

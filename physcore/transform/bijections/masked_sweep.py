@@ -89,8 +89,22 @@ class MaskedSweep:
 
     def carry_back(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Return points and score before the transformation, each of the shape of ``image``."""
-        layers = self._layers()
-        reached, carried = self._sorted(image), self._sorted(score)
+        layers, carried = self._layers(), self._sorted(score)
+        values, sums = self._traced_back(layers, self._sorted(image))
+        jet = self._univariate.jet(values[-1], values[0])
+        adjoint = jet.adjoint(carried)
+        for depth in range(len(sums) - 1, -1, -1):
+            adjoint = layers[depth + 1][0].T @ adjoint
+            adjoint *= _activated(self._activations[depth], sums[depth])[1]
+        back = torch.addcmul(jet.bend + layers[0][0].T @ adjoint, carried, jet.slope)
+        return self._restored(values[0], image), self._restored(back, image)
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return the points before the transformation, of the shape of ``image``."""
+        return self._restored(self._traced_back(self._layers(), self._sorted(image))[0][0], image)
+
+    def _traced_back(self, layers: list[tuple[Tensor, Tensor]], reached: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return components before, units and parameters, and what the units are functions of, level by level."""
         values = [torch.empty_like(reached)]
         values += [reached.new_empty(len(weight), reached.shape[1]) for weight, _ in layers]
         sums = [torch.empty_like(value) for value in values[1:-1]]
@@ -103,13 +117,7 @@ class MaskedSweep:
                 torch.addmm(shift[rows], weight[rows, before], values[depth][before], out=sums[depth][rows])
                 values[depth + 1][rows] = activation(sums[depth][rows])
                 before = slice(rows.stop)
-        jet = self._univariate.jet(values[-1], values[0])
-        adjoint = jet.adjoint(carried)
-        for depth in range(len(sums) - 1, -1, -1):
-            adjoint = layers[depth + 1][0].T @ adjoint
-            adjoint *= _activated(self._activations[depth], sums[depth])[1]
-        back = torch.addcmul(jet.bend + layers[0][0].T @ adjoint, carried, jet.slope)
-        return self._restored(values[0], image), self._restored(back, image)
+        return values, sums
 
     def _find(self, layer: tuple[Tensor, Tensor], level: Level, values: list[Tensor], reached: Tensor) -> None:
         """Put the parameters of a level and the components that they determine into their places."""

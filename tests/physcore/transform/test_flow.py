@@ -72,6 +72,7 @@ def test_where_nothing_is_differentiated_triangular_layers_give_the_same(name: s
         torch.testing.assert_close(transform_score(bijection, state, score), followed, rtol=tolerance, atol=tolerance)
         returned = transform_score(Inverted(bijection=bijection), image, score)
         torch.testing.assert_close(returned, back, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(bijection.inverse(image), state, rtol=tolerance, atol=tolerance)
         carried = bijection.carry_score(state, score)[0]
         torch.testing.assert_close(carried, image, rtol=tolerance, atol=tolerance)
     assert (followed - score).abs().max() > 1e-2
