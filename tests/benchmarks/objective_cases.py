@@ -13,19 +13,24 @@ from physcore.law import Gaussian
 from physcore.mixture import GaussianMixture
 from physcore.score import (
     DiffusionScoreMatching,
+    Direct,
     EulerDenoising,
     ExactDenoising,
     GeneralizedSlicedScoreMatching,
     ImplicitScoreMatching,
+    Local,
     LocalDenoising,
     MixtureDenoising,
     Objective,
+    Parametrization,
     PathWeightedDenoising,
     SlicedScoreMatching,
 )
 from simulations import ActiveSwimmer, DoubleWell, MovingTrap, OrnsteinUhlenbeck, simulate
 
 YARDSTICK = "implicit, hutchinson"
+
+Contestant = tuple[Objective, Parametrization]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,7 @@ class Case:
         lag: Lag of the denoising objectives, a quarter of it for Euler's kernel.
         window: Window of the local parametrisation.
         times: Times at which the scores are compared, the first one the first trained for.
+        most_paths: Paths that are learned from at most.
     """
 
     process: Process
@@ -84,6 +90,7 @@ class Case:
     lag: float
     window: float
     times: tuple[float, ...]
+    most_paths: int = 50_000
 
     def paths(self, number: int, seed: int) -> xr.Dataset:
         """Return simulated paths."""
@@ -92,10 +99,10 @@ class Case:
         )
 
     @property
-    def objectives(self) -> dict[str, Objective]:
-        """All objectives by name."""
-        lag = self.lag
-        return {
+    def contestants(self) -> dict[str, Contestant]:
+        """All objectives by name, each with the parametrisation that it trains: the local one, or none."""
+        lag, hutchinson = self.lag, ImplicitScoreMatching(divergence="hutchinson")
+        objectives: dict[str, Objective] = {
             "local, pairs": LocalDenoising(lag=lag),
             "local, control variate": LocalDenoising(lag=lag, variance_reduction="control-variate"),
             "local, plain": LocalDenoising(lag=lag, variance_reduction="none"),
@@ -104,12 +111,14 @@ class Case:
             "exact": ExactDenoising(lag=4 * lag),
             "euler": EulerDenoising(lag=lag / 4),
             "implicit, exact": ImplicitScoreMatching(),
-            YARDSTICK: ImplicitScoreMatching(divergence="hutchinson"),
+            YARDSTICK: hutchinson,
             "sliced, whole": SlicedScoreMatching(),
             "sliced": SlicedScoreMatching(variance_reduction=False),
             "generalized sliced, tails": GeneralizedSlicedScoreMatching(),
             "diffusion, exact": DiffusionScoreMatching(),
         }
+        local = {name: (objective, Local(window=self.window)) for name, objective in objectives.items()}
+        return local | {f"{YARDSTICK}, direct": (hutchinson, Direct())}
 
 
 def linear_case(process: Process) -> Case:
@@ -123,6 +132,7 @@ def linear_case(process: Process) -> Case:
         lag=0.2,
         window=1.0,
         times=(1.0, 1.5, 2.0),
+        most_paths=50_000 if process.dimension < 50 else 20_000,
     )
 
 

@@ -1,30 +1,39 @@
 """Error of the score against training time, for every objective with the same network, data and budget.
 
-Run as ``python tests/benchmarks/objectives.py [case ...] [--seconds 60 | --steps 20000] [--quick]`` on a quiet machine.
-Each objective is fitted anew for an eighth, a quarter, half and all of the budget, each time with the learning rate
-taken to zero: seconds of training on one thread, or steps. The error is E|s - s_ref|^2 / E|s_ref|^2 on fresh paths,
-averaged over some times. Prints a table for each case, with the part of the time of Hutchinson's implicit score
-matching in which its final error was reached, and writes ``objectives.json`` into the working directory. An objective
-that does not suit a process is listed with its reason.
+Run as ``python tests/benchmarks/objectives.py [case ...] [--seconds 60] [--parts 10 1] [--objectives NAME ...]``. The
+budget is processor seconds of one thread spent in the fit alone, so that what else the machine does counts little: how
+many steps they allow is measured first. Each part, a tenth and the whole when not said otherwise, is a fit of its own
+with the learning rate taken to zero. The error is E|s - s_ref|^2 / E|s_ref|^2 on fresh paths, averaged over some times.
+
+Every finished fit is a file in ``--folder``, ``objectives`` in the working directory when omitted, and is not done
+again; an objective that does not suit a process, or whose fit does not end, leaves its reason there. The tables are
+those of all fits found, with the part of the time of Hutchinson's implicit score matching in which its final error was
+reached.
 """
 
 import argparse
 import dataclasses
-import itertools
-import math
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import xarray as xr
-from alternating_runs import Row, table, write
-from objective_cases import CASES, YARDSTICK, Case
+from alternating_runs import Row, machine
+from objective_cases import CASES, Case, Contestant
+from objective_table import markdown, slug
 
 from analysis import Reference, compare
-from physcore.score import Direct, Local, Objective, Training, fit
+from physcore.score import Training, fit
+from physcore.storage.publishing import publish_text
 
-PARTS = (8, 4, 2, 1)  # of the budget
-CALIBRATION_STEPS = (64, 192)
+CALIBRATION_STEPS = (2, 64)
+CALIBRATION_PART = 0.1  # of the budget, above which no longer calibration is tried
+VALIDATION_SAMPLES = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,16 +41,12 @@ class Budget:
     """What an objective is given.
 
     Arguments:
-        seconds: Seconds of training; steps count instead when None.
-        steps: Steps.
+        seconds: Processor seconds of training.
         batch: Samples in a step.
-        direct: Whether the network is the score itself; else it is in the local parametrisation.
     """
 
-    seconds: float | None
-    steps: int
+    seconds: float
     batch: int
-    direct: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,126 +67,151 @@ class Contest:
     fresh: xr.Dataset
     reference: Reference
 
-    def rows(self, objectives: Sequence[str]) -> list[Row]:
-        """Return a row for each objective."""
-        rows: list[Row] = []
-        for name in objectives:
-            try:
-                rows.append({"objective": name, **self._row(self.case.objectives[name])})
-            except (ValueError, ArithmeticError) as reason:
-                rows.append({"objective": name, "refused": str(reason).partition(". Use ")[0]})
-            print(rows[-1], flush=True)
-        return with_ratios(rows)
+    def steps_per_second(self, contestant: Contestant) -> float:
+        """Return the steps that a second allows, kernels compiled.
 
-    def _row(self, objective: Objective) -> Row:
-        row: Row = {}
-        rate = self._steps_per_second(objective) if self.budget.seconds else 0.0
-        for part in PARTS:
-            steps = max(1, round(rate * self.budget.seconds if self.budget.seconds else self.budget.steps) // part)
-            row |= {f"{key}_{part}": value for key, value in self._fitted(objective, steps).items()}
-        return row | {"steps": steps}
+        Raises:
+            ValueError: If the budget is over before one step is done.
+        """
+        self._score(contestant, 1)
+        rate = 0.0
+        for steps in CALIBRATION_STEPS:
+            rate = steps / self._score(contestant, steps)[1]
+            if 3 * steps / rate > CALIBRATION_PART * self.budget.seconds:
+                break
+        if rate * self.budget.seconds < 1:
+            raise ValueError(f"a step takes {1 / rate:.0f} s")
+        return rate
 
-    def _steps_per_second(self, objective: Objective) -> float:
-        few, many = CALIBRATION_STEPS
-        self._score(objective, few)  # kernels are compiled once, at no one's cost
-        seconds = [self._score(objective, steps)[1] for steps in (few, many)]
-        return (many - few) / (seconds[1] - seconds[0])
-
-    def _fitted(self, objective: Objective, steps: int) -> Row:
-        """Return seconds of training and error of the score."""
-        score, seconds = self._score(objective, steps)
+    def fitted(self, contestant: Contestant, steps: int) -> Row:
+        """Return steps, seconds of training and error of the score."""
+        score, seconds = self._score(contestant, steps)
         compared = compare(score, self.reference, self.fresh, times=self.case.times)["value"].squeeze("reference")
         errors = {name: float(compared.sel(selection=name).mean()) for name in ("full", "driven")}
-        return {"seconds": seconds, "error": errors["full"], "driven": errors["driven"]}
+        return {"steps": steps, "seconds": seconds, "error": errors["full"], "driven": errors["driven"]}
 
-    def _score(self, objective: Objective, steps: int) -> tuple[Any, float]:
+    def _score(self, contestant: Contestant, steps: int) -> tuple[Any, float]:
         training = Training(
             steps=steps,
             batch=self.budget.batch,
             # Trained from a little before, so that the first time compared at is no border.
             first_time=0.8 * self.case.times[0],
-            validate_every=steps,  # none of the time goes into validation
+            validate_every=steps,
             checkpoint_every=steps,
         )
-        model = Direct() if self.budget.direct else Local(window=self.case.window)
-        score = fit(self.case.process, self.data, objective=objective, model=model, training=training, seed=1)
+        objective, model = contestant
+        with processor_clock():
+            score = fit(self.case.process, self.data, objective=objective, model=model, training=training, seed=1)
         assert score.history is not None
         return score, float(score.history["elapsed"][-1])
 
 
-def with_ratios(rows: list[Row]) -> list[Row]:
-    """Return the rows with the part of the yardstick's time in which its final error was reached."""
-    finals = [row for row in rows if row["objective"] == YARDSTICK and "error_1" in row]
-    if not finals:
-        return rows
-    goal, whole = finals[0]["error_1"], finals[0]["seconds_1"]
-    return [row | ({"time_ratio": seconds_to(row, goal) / whole} if "error_1" in row else {}) for row in rows]
+@contextmanager
+def processor_clock() -> Iterator[None]:
+    """Let fits count processor seconds, and be validated with few samples, since nothing is chosen by that."""
+    with (
+        mock.patch("time.perf_counter", time.process_time),
+        mock.patch("physcore.score.pool.HELD_OUT_SAMPLES", VALIDATION_SAMPLES),
+    ):
+        yield
 
 
-def seconds_to(row: Row, goal: float) -> float:
-    """Return the seconds to an error, interpolated in the logarithms; an upper bound if the first fit has reached it.
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """Files of the fits.
 
-    Infinite where the last one has not.
+    Arguments:
+        folder: Where they are.
     """
-    points = [(row[f"seconds_{part}"], row[f"error_{part}"]) for part in PARTS]
-    if points[0][1] <= goal:
-        return float(points[0][0])
-    for (t0, e0), (t1, e1) in itertools.pairwise(points):
-        if e1 <= goal:
-            part = math.log(e0 / goal) / math.log(e0 / e1)
-            return float(t0 * (t1 / t0) ** part)
-    return math.inf
+
+    folder: Path
+
+    def found(self, case: str, objective: str, entry: str) -> Row | None:
+        """Return what was written, None where nothing was."""
+        path = self._path(case, objective, entry)
+        cell: Row | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return cell
+
+    def write(self, case: str, objective: str, entry: str, cell: Row) -> Row:
+        """Write and return an entry."""
+        path = self._path(case, objective, entry)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish_text(path, json.dumps(cell))
+        print(case, objective, entry, cell, flush=True)
+        return cell
+
+    def _path(self, case: str, objective: str, entry: str) -> Path:
+        return self.folder / case / slug(objective) / f"{entry}.json"
 
 
-def shown(row: Row) -> Row:
-    """Return a row for people: errors in percent at rising seconds."""
-    if "refused" in row:
-        return {"objective": row["objective"], "steps": "refused: " + row["refused"][:60]}
-    cells: Row = {"objective": row["objective"], "steps": row["steps"]}
-    for part in PARTS:
-        cells[f"1/{part}"] = f"{100 * row[f'error_{part}']:.3g} % in {row[f'seconds_{part}']:.3g} s"
-    cells["driven"] = f"{100 * row['driven_1']:.3g} %"
-    if "time_ratio" in row:
-        cells["time to yardstick"] = row["time_ratio"]
-    return cells
+def run(cells: Cells, name: str, objectives: Sequence[str], parts: Sequence[int], budget: Budget, paths: int) -> None:
+    """Do the fits of one case that are missing."""
+    case = CASES[name]
+    missing = [
+        each
+        for each in objectives
+        if cells.found(name, each, "refused") is None
+        and not all(cells.found(name, each, f"part-{part}") for part in parts)
+    ]
+    if not missing:
+        return
+    paths = min(paths, case.most_paths)
+    reference = case.reference(case.process)
+    reference.prepare(case.times)
+    contest = Contest(
+        case=case,
+        budget=budget,
+        data=case.paths(paths, seed=7),
+        fresh=case.paths(min(paths, 20_000), seed=8),
+        reference=reference,
+    )
+    for part in parts:
+        for each in missing:
+            if cells.found(name, each, "refused") or cells.found(name, each, f"part-{part}"):
+                continue
+            contestant = case.contestants[each]
+            try:
+                rate = cells.found(name, each, "rate") or cells.write(
+                    name, each, "rate", {"steps_per_second": contest.steps_per_second(contestant)}
+                )
+                steps = max(1, round(rate["steps_per_second"] * budget.seconds / part))
+                cells.write(name, each, f"part-{part}", contest.fitted(contestant, steps))
+            except (ValueError, ArithmeticError, RuntimeError) as reason:
+                cells.write(name, each, "refused", {"reason": str(reason).partition(". Use ")[0]})
 
 
 def main() -> None:
-    """Run the cases."""
+    """Run the cases and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all if none")
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--seconds", type=float, help="seconds of training for each objective")
-    budget.add_argument("--steps", type=int, default=20_000, help="steps for each objective")
+    parser.add_argument("--seconds", type=float, default=60.0, help="processor seconds of training for each objective")
+    parser.add_argument("--parts", type=int, nargs="*", default=[10, 1], help="parts of the budget: 10 is a tenth")
     parser.add_argument("--batch", type=int, default=1024, help="samples in a step")
-    parser.add_argument("--paths", type=int, default=50_000, help="paths to learn from")
-    parser.add_argument("--direct", action="store_true", help="the network is the score; else it is local")
+    parser.add_argument("--paths", type=int, default=50_000, help="paths to learn from, fewer in many components")
     parser.add_argument("--objectives", nargs="+", help="names of objectives, all if none")
-    parser.add_argument("--quick", action="store_true", help="a few steps of small batches, to see that all of it runs")
+    parser.add_argument("--folder", type=Path, default=Path("objectives"), help="where the fits are kept")
+    parser.add_argument("--quick", action="store_true", help="a moment with small batches, to see that all of it runs")
     chosen = parser.parse_args()
     for name in chosen.cases:
         if name not in CASES:
             parser.error(f"unknown case {name!r}; known: {', '.join(CASES)}")
     torch.set_num_threads(1)
-    given = Budget(seconds=chosen.seconds, steps=chosen.steps, batch=chosen.batch, direct=chosen.direct)
+    budget = Budget(seconds=chosen.seconds, batch=chosen.batch)
     paths = chosen.paths
     if chosen.quick:
-        given, paths = Budget(seconds=None, steps=16, batch=64, direct=chosen.direct), 1000
-    report: dict[str, Any] = {"budget": dataclasses.asdict(given) | {"paths": paths}}
+        budget, paths = Budget(seconds=0.3, batch=64), 1000
+    cells = Cells(chosen.folder)
+    about = {"budget": dataclasses.asdict(budget), "paths": paths}
+    known = cells.folder / "about.json"
+    if known.is_file():
+        if {key: json.loads(known.read_text(encoding="utf-8"))[key] for key in about} != about:
+            parser.error(f"{cells.folder} has fits of another budget")
+    else:
+        cells.folder.mkdir(parents=True, exist_ok=True)
+        publish_text(known, json.dumps(about | {"machine": machine(("physcore", "torch"))}, indent=1))
     for name in chosen.cases or CASES:
-        case = CASES[name]
-        reference = case.reference(case.process)
-        reference.prepare(case.times)
-        contest = Contest(
-            case=case,
-            budget=given,
-            data=case.paths(paths, seed=7),
-            fresh=case.paths(min(paths, 20_000), seed=8),
-            reference=reference,
-        )
-        report[name] = contest.rows(chosen.objectives or list(case.objectives))
-        table(name, [shown(row) for row in report[name]])
-    write("objectives", report, ("physcore", "torch"))
+        run(cells, name, chosen.objectives or list(CASES[name].contestants), chosen.parts, budget, paths)
+    print(markdown(cells.folder))
 
 
 if __name__ == "__main__":
