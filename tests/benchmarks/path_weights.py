@@ -18,7 +18,7 @@ from torch import Tensor
 from analysis import FokkerPlanck
 from physcore import Process
 from physcore.score import Batch, PathWeightedDenoising
-from physcore.score.objectives.path_weighted_denoising import Gain
+from physcore.score.path_weights import Gain
 from physcore.trajectory import frames
 from simulations import ActiveSwimmer, DoubleWell, UnderdampedLangevin, simulate
 from simulations.potentials import AnharmonicPotential

@@ -20,22 +20,19 @@ Source: Elworthy and Li, Formulae for the derivatives of heat semigroups (1994);
 
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from physcore.process import Process
 from physcore.score.lags import LagSchedule
 from physcore.score.objectives.denoising import Denoising
-from physcore.score.objectives.linear_quadratic_targets import LinearQuadraticTargets
 from physcore.score.objectives.objective import Batch, Sampler, Samples
-from physcore.score.objectives.riccati_targets import FIRST_STEPS, RiccatiTargets
+from physcore.score.path_weights import FIRST_STEPS, Gain, Starts, path_targets
 
-__all__ = ["Gain", "PathWeightedDenoising"]
+__all__ = ["PathWeightedDenoising"]
 
 EARLIEST_TARGET = 0.5  # of the lag
-
-Gain = Literal["riccati", "linear-quadratic"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,13 +84,14 @@ class PathWeightedDenoising(Denoising):
 
     def sampler(self, process: Process) -> Sampler:
         """Return what simulates paths and their targets; see ``Objective.sampler``."""
-        paths = (RiccatiTargets if self.gain == "riccati" else LinearQuadraticTargets)(process)
+        paths = path_targets(process, self.gain)
         lags = 1 - (1 - EARLIEST_TARGET) * torch.arange(self.targets).flip(0) / self.targets
         wanted = torch.round(self.steps * lags).to(torch.int64).tolist()
 
         @torch.no_grad()
         def sample(batch: Batch, generator: torch.Generator) -> Samples:
-            states, targets, times = paths.simulated(batch, self.steps, wanted, generator)
+            starts = Starts(batch.state.detach(), batch.start, batch.time - batch.start)
+            states, targets, times = paths.simulated(starts, self.steps, wanted, generator)
             importance = None if batch.importance is None else batch.importance.repeat(self.targets)
             return Samples(state=states.unsqueeze(1), time=times, target=targets.unsqueeze(1), importance=importance)
 

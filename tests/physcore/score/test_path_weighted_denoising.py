@@ -3,15 +3,18 @@
 import dataclasses
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor
 
 from analysis import FokkerPlanck
 from physcore import Process
+from physcore.law import Gaussian
 from physcore.score import Batch, LocalDenoising, LocalLinearization, Objective, PathWeightedDenoising, Samples
-from physcore.score.objectives.path_weighted_denoising import Gain
-from simulations import ActiveSwimmer, DoubleWell, LogisticPrior, OrnsteinUhlenbeck
+from physcore.score.path_weights import Gain
+from simulations import ActiveSwimmer, DoubleWell, LogisticPrior, MovingTrap, OrnsteinUhlenbeck
 
 TRAP = OrnsteinUhlenbeck(
     drift_matrix=((-1.0, -1.0), (0.5, -0.7)),
@@ -20,6 +23,11 @@ TRAP = OrnsteinUhlenbeck(
     initial_covariance=((0.5, 0.1), (0.1, 0.2)),
 )
 INERTIAL = OrnsteinUhlenbeck(drift_matrix=((0.0, 1.0), (-1.0, -0.5)), noise_matrix=((0.0,), (0.7,)))
+
+MANY = OrnsteinUhlenbeck(
+    drift_matrix=(torch.randn(9, 9, generator=torch.Generator().manual_seed(0)) / 6 - torch.eye(9)).tolist(),
+    noise_matrix=torch.eye(9).tolist(),
+)
 
 
 def drawn(objective: Objective, process: Process, state: Tensor, time: float) -> Samples:
@@ -48,6 +56,37 @@ def test_targets_of_a_linear_process_are_its_exact_transition_scores(process: Pr
     # What is left is the simulation's error along the path, of second order in the step.
     assert errors[0] < 3e-3
     assert errors[1] < 0.3 * errors[0]
+
+
+def law_after(process: OrnsteinUhlenbeck, state: Tensor, lag: float) -> Gaussian:
+    drift, noise = (np.array(matrix) for matrix in (process.drift_matrix, process.noise_matrix))
+    propagator = scipy.linalg.expm(drift * lag)
+    stationary = scipy.linalg.solve_continuous_lyapunov(drift, -noise @ noise.T)
+    covariance = torch.from_numpy(stationary - propagator @ stationary @ propagator.T)
+    return Gaussian(mean=state @ torch.from_numpy(propagator).T, covariance=covariance)
+
+
+def test_targets_of_many_linear_components_are_exact() -> None:
+    state = MANY.sample_initial(40, torch.Generator().manual_seed(1)).double()
+    samples = drawn(PathWeightedDenoising(lag=0.8, steps=20, targets=2), MANY, state, 0.8)
+    assert samples.target is not None
+    for part, lag in ((slice(40), 0.6), (slice(40, 80), 0.8)):
+        score = law_after(MANY, state, lag).score(samples.state[part, 0])
+        torch.testing.assert_close(samples.target[part, 0], score, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("steps", [20, 40])
+def test_targets_of_many_driven_components_are_exact_to_fourth_order(steps: int) -> None:
+    process = MovingTrap(particles=5)
+    state = process.sample_initial(60, torch.Generator().manual_seed(1)).double()
+    start = torch.tensor([0.0, 0.25, 0.3], dtype=torch.float64).repeat(20)
+    batch = Batch(state=state, start=start, time=start + 0.8)
+    samples = PathWeightedDenoising(steps=steps, targets=2).sampler(process)(batch, torch.Generator().manual_seed(2))
+    assert samples.target is not None
+    torch.testing.assert_close(samples.time, torch.cat([start + 0.6, start + 0.8]))
+    law = process.transition(state.repeat(2, 1), start.repeat(2), samples.time)
+    error = 1e-4 * (20 / steps) ** 4
+    torch.testing.assert_close(samples.target[:, 0], law.score(samples.state[:, 0]), rtol=error, atol=error)
 
 
 def slope_z(samples: Samples, reference: Tensor, component: int) -> float:

@@ -33,9 +33,9 @@ from torch import Tensor
 
 from physcore.process import Process
 from physcore.score.linearization import LocalLinearization
-from physcore.score.objectives.column_stepper import ColumnStepper
-from physcore.score.objectives.drift_map import noise_columns, packed, slope_carried, tangent_map, unpacked
-from physcore.score.objectives.objective import Batch
+from physcore.score.path_weights.column_stepper import ColumnStepper
+from physcore.score.path_weights.drift_map import noise_columns, packed, slope_carried, tangent_map, unpacked
+from physcore.score.path_weights.path_targets import PathTargets, Starts
 from physcore.small_matrices import (
     cholesky_unchecked,
     multiply,
@@ -49,7 +49,7 @@ __all__ = ["LinearQuadraticTargets"]
 KEPT = 2 / 3  # of the steps left, after which the control is renewed
 
 
-class LinearQuadraticTargets:
+class LinearQuadraticTargets(PathTargets):
     """Paths of one process, one for each target.
 
     A path's columns are its state, :math:`z`, :math:`w`, :math:`v`, the Gaussian's mean and lower triangle of the
@@ -66,12 +66,12 @@ class LinearQuadraticTargets:
         self.planner = ColumnStepper(functools.partial(_plan_step, process), 0)
 
     def simulated(
-        self, batch: Batch, steps: int, wanted: list[int], generator: torch.Generator
+        self, starts: Starts, steps: int, wanted: list[int], generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return states, targets and times; see ``RiccatiTargets.simulated``. A path takes the steps to its last."""
-        d, state = self.process.dimension, batch.state.detach().repeat(len(wanted), 1)
-        start = batch.start.repeat(len(wanted))
-        lag = torch.cat([(batch.time - batch.start) * (place / steps) for place in wanted])
+        """Return states, targets and times; see ``PathTargets.simulated``. A path takes all its steps to its target."""
+        d, state = self.process.dimension, starts.state.repeat(len(wanted), 1)
+        start = starts.time.repeat(len(wanted))
+        lag = torch.cat([starts.lag * (place / steps) for place in wanted])
         step, index = lag / steps, ColumnStepper.new_index(generator, state.device)
         rows = [state.T, state.new_zeros(d * d + d, len(state))]
         # The Gaussian is given the width of one step from the first on, or its factor would be singular.

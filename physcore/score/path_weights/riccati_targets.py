@@ -23,9 +23,9 @@ from torch import Tensor
 
 from physcore.process import Process
 from physcore.score.linearization import LocalLinearization
-from physcore.score.objectives.column_stepper import ColumnStepper
-from physcore.score.objectives.drift_map import moments_carried, noise_columns, packed, tangent_map, unpacked
-from physcore.score.objectives.objective import Batch
+from physcore.score.path_weights.column_stepper import ColumnStepper
+from physcore.score.path_weights.drift_map import moments_carried, noise_columns, packed, tangent_map, unpacked
+from physcore.score.path_weights.path_targets import PathTargets, Starts
 from physcore.small_matrices import cholesky_unchecked, determinant_logarithm, solve_factored, solve_transposed_general
 
 __all__ = ["RiccatiTargets"]
@@ -33,7 +33,7 @@ __all__ = ["RiccatiTargets"]
 FIRST_STEPS = 2  # taken in one by the linearised process
 
 
-class RiccatiTargets:
+class RiccatiTargets(PathTargets):
     """Paths of one process with their targets.
 
     A path's columns are its state, target, mean, lower triangle of the covariance, time and step.
@@ -48,24 +48,16 @@ class RiccatiTargets:
         self.stepper = ColumnStepper(functools.partial(_step, process), 2 * process.noises)
 
     def simulated(
-        self, batch: Batch, steps: int, wanted: list[int], generator: torch.Generator
+        self, starts: Starts, steps: int, wanted: list[int], generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return states, targets and times at the wanted steps, one path after the other within each step.
-
-        Arguments:
-            batch: Where the paths start, and the times of their last steps.
-            steps: Steps of a path.
-            wanted: The steps that are wanted, increasing.
-            generator: Source of randomness.
-        """
-        d, state = self.process.dimension, batch.state.detach()
-        lag = batch.time - batch.start
+        """Return states, targets and times at the wanted steps; see ``PathTargets.simulated``."""
+        d, state, lag = self.process.dimension, starts.state, starts.lag
         noise = torch.randn(state.T.shape, generator=generator, dtype=state.dtype, device=state.device)
         step, first = lag / steps, FIRST_STEPS * lag / steps
-        transition = self.linearization.transition(state, batch.start, first)
+        transition = self.linearization.transition(state, starts.time, first)
         rows = [transition.state(noise).T, transition.score(noise).T, transition.mean]
         rows += [packed(transition.covariance.permute(1, 2, 0))]
-        rows += [(batch.start + first).unsqueeze(0), step.unsqueeze(0)]
+        rows += [(starts.time + first).unsqueeze(0), step.unsqueeze(0)]
         index = ColumnStepper.new_index(generator, state.device)
         frames = self.stepper.frames(rows, [place - FIRST_STEPS for place in wanted], index)
         return frames[:d].flatten(1).T, frames[d : 2 * d].flatten(1).T, frames[-2].flatten()

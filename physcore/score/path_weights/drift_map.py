@@ -12,7 +12,16 @@ from torch import Tensor
 from physcore.process import Process
 from physcore.small_matrices import cholesky_unchecked
 
-__all__ = ["mapped", "moments_carried", "noise_columns", "packed", "slope_carried", "tangent_map", "unpacked"]
+__all__ = [
+    "followed",
+    "mapped",
+    "moments_carried",
+    "noise_columns",
+    "packed",
+    "slope_carried",
+    "tangent_map",
+    "unpacked",
+]
 
 
 def mapped(process: Process, state: Tensor, time: Tensor, step: Tensor) -> Tensor:
@@ -20,6 +29,19 @@ def mapped(process: Process, state: Tensor, time: Tensor, step: Tensor) -> Tenso
     wide = step.unsqueeze(-1)
     drift = process.drift(state, time)
     return state + 0.5 * wide * (drift + process.drift(state + wide * drift, time + step))
+
+
+def followed(process: Process, state: Tensor, time: Tensor, duration: Tensor, steps: int) -> Tensor:
+    """Return where the drift alone takes states ``(batch, component)`` in a while, to fourth order in its steps."""
+    step = duration / steps
+    half, wide = 0.5 * step, step.unsqueeze(-1)
+    for _ in range(steps):
+        first = process.drift(state, time)
+        second = process.drift(state + 0.5 * wide * first, time + half)
+        third = process.drift(state + 0.5 * wide * second, time + half)
+        fourth = process.drift(state + wide * third, time + step)
+        state, time = state + wide / 6 * (first + 2 * (second + third) + fourth), time + step
+    return state
 
 
 def tangent_map(process: Process, point: Tensor, time: Tensor, step: Tensor, further: bool) -> tuple[Tensor, Tensor]:
