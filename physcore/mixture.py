@@ -83,7 +83,9 @@ class GaussianMixture:
         """
         shares = torch.softmax(self._exponents(state), -1)
         means = torch.tensor(self.means, dtype=state.dtype, device=state.device)
-        spread = shares.sqrt().unsqueeze(-1) * (means - (shares @ means).unsqueeze(-2))
+        # A share that is nothing has a root without a slope.
+        roots = shares.clamp(min=torch.finfo(shares.dtype).tiny).sqrt()
+        spread = roots.unsqueeze(-1) * (means - (shares @ means).unsqueeze(-2))
         rest = state.new_full((len(state),), -1 / self.width**2)
         return IdentityPlusLowRank.of_gram(rest, spread, torch.full_like(rest, 1 / self.width**4))
 

@@ -34,6 +34,7 @@ from physcore.storage.publishing import publish_text
 CALIBRATION_STEPS = (2, 64)
 CALIBRATION_PART = 0.1  # of the budget, above which no longer calibration is tried
 VALIDATION_SAMPLES = 256
+FRESH_NUMBERS = 200_000  # at a time, in many components
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,16 +145,14 @@ class Cells:
         return self.folder / case / slug(objective) / f"{entry}.json"
 
 
-def run(cells: Cells, name: str, objectives: Sequence[str], parts: Sequence[int], budget: Budget, paths: int) -> None:
-    """Do the fits of one case that are missing."""
+def run(cells: Cells, name: str, wanted: Sequence[tuple[int, str]], budget: Budget, paths: int) -> None:
+    """Do the fits of one case that are missing, of parts of the budget and objectives."""
     case = CASES[name]
-    missing = [
-        each
-        for each in objectives
-        if cells.found(name, each, "refused") is None
-        and not all(cells.found(name, each, f"part-{part}") for part in parts)
-    ]
-    if not missing:
+
+    def missing(part: int, each: str) -> bool:
+        return not (cells.found(name, each, "refused") or cells.found(name, each, f"part-{part}"))
+
+    if not any(missing(part, each) for part, each in wanted):
         return
     paths = min(paths, case.most_paths)
     reference = case.reference(case.process)
@@ -162,22 +161,21 @@ def run(cells: Cells, name: str, objectives: Sequence[str], parts: Sequence[int]
         case=case,
         budget=budget,
         data=case.paths(paths, seed=7),
-        fresh=case.paths(min(paths, 20_000), seed=8),
+        fresh=case.paths(min(paths, FRESH_NUMBERS // case.process.dimension, 20_000), seed=8),
         reference=reference,
     )
-    for part in parts:
-        for each in missing:
-            if cells.found(name, each, "refused") or cells.found(name, each, f"part-{part}"):
-                continue
-            contestant = case.contestants[each]
-            try:
-                rate = cells.found(name, each, "rate") or cells.write(
-                    name, each, "rate", {"steps_per_second": contest.steps_per_second(contestant)}
-                )
-                steps = max(1, round(rate["steps_per_second"] * budget.seconds / part))
-                cells.write(name, each, f"part-{part}", contest.fitted(contestant, steps))
-            except (ValueError, ArithmeticError, RuntimeError) as reason:
-                cells.write(name, each, "refused", {"reason": str(reason).partition(". Use ")[0]})
+    for part, each in wanted:
+        if not missing(part, each):
+            continue
+        contestant = case.contestants[each]
+        try:
+            rate = cells.found(name, each, "rate") or cells.write(
+                name, each, "rate", {"steps_per_second": contest.steps_per_second(contestant)}
+            )
+            steps = max(1, round(rate["steps_per_second"] * budget.seconds / part))
+            cells.write(name, each, f"part-{part}", contest.fitted(contestant, steps))
+        except (ValueError, ArithmeticError, RuntimeError) as reason:
+            cells.write(name, each, "refused", {"reason": str(reason).partition(". Use ")[0]})
 
 
 def main() -> None:
@@ -189,6 +187,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1024, help="samples in a step")
     parser.add_argument("--paths", type=int, default=50_000, help="paths to learn from, fewer in many components")
     parser.add_argument("--objectives", nargs="+", help="names of objectives, all if none")
+    parser.add_argument("--whole", nargs="+", help="those of them that are given the whole budget, all if none")
     parser.add_argument("--folder", type=Path, default=Path("objectives"), help="where the fits are kept")
     parser.add_argument("--quick", action="store_true", help="a moment with small batches, to see that all of it runs")
     chosen = parser.parse_args()
@@ -210,7 +209,14 @@ def main() -> None:
         cells.folder.mkdir(parents=True, exist_ok=True)
         publish_text(known, json.dumps(about | {"machine": machine(("physcore", "torch"))}, indent=1))
     for name in chosen.cases or CASES:
-        run(cells, name, chosen.objectives or list(CASES[name].contestants), chosen.parts, budget, paths)
+        objectives = chosen.objectives or list(CASES[name].contestants)
+        wanted = [
+            (part, each)
+            for part in chosen.parts
+            for each in objectives
+            if part > 1 or each in (chosen.whole or objectives)
+        ]
+        run(cells, name, wanted, budget, paths)
     print(markdown(cells.folder))
 
 

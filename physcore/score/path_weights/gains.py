@@ -3,9 +3,12 @@
 from typing import Literal
 
 from physcore.process import Process
-from physcore.score.linearization import LocalLinearization
+from physcore.score.forms import ComponentwiseForm, LowRankForm, SharedForm, form_of
+from physcore.score.path_weights.componentwise_riccati import COMPONENTWISE
+from physcore.score.path_weights.dense_riccati import DENSE
 from physcore.score.path_weights.linear_quadratic_targets import LinearQuadraticTargets
 from physcore.score.path_weights.linear_targets import LinearTargets
+from physcore.score.path_weights.low_rank_riccati import LOW_RANK
 from physcore.score.path_weights.path_targets import PathTargets
 from physcore.score.path_weights.riccati_targets import RiccatiTargets
 
@@ -21,6 +24,11 @@ def path_targets(process: Process, gain: Gain) -> PathTargets:
         process: The process.
         gain: The gain.
     """
-    if LocalLinearization(process).same_everywhere:
+    form = form_of(process)
+    if isinstance(form, SharedForm):
         return LinearTargets(process)
-    return RiccatiTargets(process) if gain == "riccati" else LinearQuadraticTargets(process)
+    if gain == "linear-quadratic":
+        return LinearQuadraticTargets(process)
+    if isinstance(form, ComponentwiseForm):
+        return RiccatiTargets(process, COMPONENTWISE)
+    return RiccatiTargets(process, LOW_RANK if isinstance(form, LowRankForm) else DENSE)

