@@ -14,8 +14,12 @@ anharmonic oscillator has 0.09 and 0.07 of the square of the score as noise at l
 worse: 0.11 to 0.17 in the double well from lag 0.5 to 3, on the swimmer 1.2 and 0.54 at lag 1, as the other has, 0.45
 and 0.21 at 2, 0.34 and 0.13 at 3. Three targets cost 1.4 to 3 times as much.
 
-Source: Elworthy and Li, Formulae for the derivatives of heat semigroups (1994); see ``riccati_targets`` and
-``linear_quadratic_targets``.
+In many components the Riccati gain needs no matrix for each path where the process has a special form (see
+``physcore.score.forms``), and where the linearisation is the same everywhere neither gain needs a path at all. The
+linear-quadratic gain carries matrices otherwise, and the Riccati gain for processes of no such form; their cost grows
+with the cube of the number of components.
+
+Source: Elworthy and Li, Formulae for the derivatives of heat semigroups (1994); see ``physcore.score.path_weights``.
 """
 
 import dataclasses

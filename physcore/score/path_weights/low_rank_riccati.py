@@ -89,10 +89,11 @@ def _trace(matrix: IdentityPlusLowRank) -> Tensor:
     return matrix.basis.shape[-2] * matrix.rest + (matrix.eigenvalues - rest).sum(-1)
 
 
+@torch.no_grad()
 def _solved(first: IdentityPlusLowRank, last: IdentityPlusLowRank, step: Tensor, vector: Tensor) -> Tensor:
     """Return the transposed Jacobian of Heun's map, inverted, times vectors."""
     half, rest = 0.5 * step, last.rest.unsqueeze(-1)
-    one, other = first.basis.detach(), last.basis.detach()
+    one, other = first.basis, last.basis
     more, less = (each.eigenvalues - each.rest.unsqueeze(-1) for each in (first, last))
     alpha = 1 + half * (first.rest.unsqueeze(-1) * (1 + step * rest) + rest)
     # (I + h J) applied to the other's directions, column by column.

@@ -74,13 +74,13 @@ def test_components_that_each_move_by_themselves_do_not_feel_each_other() -> Non
     torch.testing.assert_close(together[:, own], single, rtol=1e-12, atol=1e-12)
 
 
-def low_rank_and_dense(process: Process, step: float) -> tuple[Tensor, Tensor]:
-    """States and targets a step later, and the covariance last, either way."""
+def low_rank_and_dense(process: Process, step: float, variance: float) -> tuple[Tensor, Tensor]:
+    """States and targets a step later, either way."""
     vectors = normal(PATHS, 3 * MANY, seed=1)
     jacobian = process.low_rank_jacobian(vectors[:, :MANY], clock(step)[:, 0])
     assert jacobian is not None
     rank = jacobian.basis.shape[-1]
-    spread = jacobian.with_spectrum(normal(PATHS, 1 + rank, seed=2).exp())
+    spread = jacobian.with_spectrum(variance * normal(PATHS, 1 + rank, seed=2).exp())
     normals = normal(PATHS, 2 * MANY, seed=4)
     held = [torch.cat([spread.spectrum, spread.basis.flatten(1)], -1), packed(spread.dense().permute(1, 2, 0)).T]
     ways = [
@@ -91,32 +91,32 @@ def low_rank_and_dense(process: Process, step: float) -> tuple[Tensor, Tensor]:
 
 
 def test_a_step_of_a_linear_drift_of_low_rank_is_that_with_a_matrix() -> None:
-    low_rank, dense = low_rank_and_dense(Pulled(), 0.05)
+    low_rank, dense = low_rank_and_dense(Pulled(), 0.05, variance=1.0)
     torch.testing.assert_close(low_rank, dense, rtol=1e-11, atol=1e-11)
 
 
-def test_a_step_of_a_drift_of_low_rank_is_that_with_a_matrix_to_third_order() -> None:
-    process = MixturePrior(prior_means=data(3), data_points=data(3))
+def test_scores_are_carried_by_a_drift_of_low_rank_as_with_a_matrix_to_third_order() -> None:
+    process = MixturePrior(prior_means=data(3), prior_width=1.5, data_points=data(3))
     errors = []
-    for step in (0.04, 0.02):
-        low_rank, dense = low_rank_and_dense(process, step)
-        # The second kick of the noise meets a covariance that is carried in another way: there is none.
-        errors.append(float((low_rank - dense).abs().amax()))
-    print(errors)
+    for step in (0.02, 0.01):
+        # So wide that there is no gain.
+        low_rank, dense = low_rank_and_dense(process, step, variance=1e12)
+        errors.append(float((low_rank - dense).detach().abs().amax()))
+    assert errors[0] < 1e-5
+    assert errors[1] < 0.15 * errors[0]
 
 
-@pytest.mark.parametrize("gain", ["riccati", "linear-quadratic"])
 @pytest.mark.parametrize(
     "process",
     [LogisticPrior(data_points=data(3)), MixturePrior(prior_means=data(3), data_points=data(3))],
     ids=["componentwise", "low rank"],
 )
-def test_targets_of_many_components_are_unbiased(process: Process, gain: str) -> None:
-    paths, lag = 4000, 0.3
+def test_targets_of_many_components_are_unbiased(process: Process) -> None:
+    paths, lag = 2000, 0.3
     state = process.sample_initial(paths, torch.Generator().manual_seed(1)).double()
     start = torch.full((paths,), 0.2, dtype=torch.float64)
     batch = Batch(state=state, start=start, time=start + lag)
-    objective = PathWeightedDenoising(lag=lag, steps=40, targets=1, gain=gain)
+    objective = PathWeightedDenoising(lag=lag, steps=24, targets=1)
     samples = objective.sampler(process)(batch, torch.Generator().manual_seed(5))
     assert samples.target is not None
     point, target = samples.state[:, 0], samples.target[:, 0]
