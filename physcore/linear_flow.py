@@ -73,6 +73,14 @@ class LinearResponse:
     covariance: Tensor
     growing: Tensor
 
+    def flow(self, force: Tensor, force_rate: Tensor | None) -> LinearFlow:
+        """Return the flow of many forces, shape ``(d, batch)``, and their rates, after the one time that is known."""
+        propagator, held, covariance, growing = (each.to(force.dtype) for each in vars(self).values())
+        displacement = held.squeeze(-1) @ force
+        if force_rate is not None:
+            displacement = displacement + growing.squeeze(-1) @ force_rate
+        return LinearFlow(propagator, displacement, covariance)
+
 
 @dataclasses.dataclass
 class _Response:
@@ -156,7 +164,8 @@ def linear_flow(
     batch, size = len(duration), max(1, CACHED // len(jacobian) ** 2)
     if diffusion_rate is None:
         if jacobian.shape[-1] == diffusion.shape[-1] == batch == 1 and force.shape[-1] > len(jacobian) > UNROLLED:
-            return _of_one_duration(jacobian, force, diffusion, duration, force_rate)
+            # Where forces alone differ one matrix takes them all to their displacements.
+            return linear_response(jacobian, diffusion, duration).flow(force, force_rate)
         points = _points(jacobian, diffusion, duration, norm)
         if points:
             return _of_one_equation(jacobian, force, diffusion, duration, force_rate, points)
@@ -201,19 +210,6 @@ def _points(jacobian: Tensor, diffusion: Tensor, duration: Tensor, norm: float) 
     # The covariance grows twice as fast as the propagator.
     points = points_for_exponential(2 * norm, torch.finfo(torch.float64).eps)
     return points if points and points * octaves(duration) <= len(duration) // 4 else 0
-
-
-def _of_one_duration(
-    jacobian: Tensor, force: Tensor, diffusion: Tensor, duration: Tensor, force_rate: Tensor | None
-) -> LinearFlow:
-    """Return what ``linear_flow`` does where forces alone differ: one matrix takes them all to their displacements."""
-    response = LinearResponse(
-        *(each.to(force.dtype) for each in vars(linear_response(jacobian, diffusion, duration)).values())
-    )
-    displacement = response.held.squeeze(-1) @ force
-    if force_rate is not None:
-        displacement = displacement + response.growing.squeeze(-1) @ force_rate
-    return LinearFlow(response.propagator, displacement, response.covariance)
 
 
 def _of_one_equation(

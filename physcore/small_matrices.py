@@ -2,7 +2,8 @@ r"""Products, Cholesky factors and triangular solves of very many very small mat
 
 Batched linear algebra of libraries is made for large matrices; at dimension 2 to 12 its cost is overhead. Here a
 batch of matrices is held component first, shape (row, column, batch), and every operation runs over the batch in
-one sweep. Above ``UNROLLED`` components the batched library routines win and take over.
+one sweep. Above ``UNROLLED`` components the library routines win and take over, which do not copy a matrix that serves
+a whole batch of vectors.
 """
 
 import torch
@@ -38,6 +39,8 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Shape ``(i, k, batch)`` or ``(i, batch)``.
     """
+    if b.ndim == 2 and _one_large(a):
+        return a.squeeze(-1) @ b
     if b.ndim == 2:
         return (a * b).sum(1)
     if a.shape[0] <= UNROLLED:
@@ -52,6 +55,8 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
 def transpose_multiply(lower: Tensor, vector: Tensor) -> Tensor:
     """Return the products :math:`L^T v`, shapes ``(i, j, batch)`` and ``(i, batch)`` to ``(j, batch)``."""
+    if _one_large(lower):
+        return lower.squeeze(-1).T @ vector
     return (lower * vector.unsqueeze(1)).sum(0)
 
 
@@ -161,6 +166,9 @@ def solve_lower(lower: Tensor, vector: Tensor) -> Tensor:
         Shape ``(d, batch)``.
     """
     d = lower.shape[0]
+    if _one_large(lower):
+        one: Tensor = torch.linalg.solve_triangular(lower.squeeze(-1), vector, upper=False)
+        return one
     if d > UNROLLED:
         solved: Tensor = torch.linalg.solve_triangular(lower.permute(2, 0, 1), vector.T.unsqueeze(-1), upper=False)
         return solved.squeeze(-1).T
@@ -184,6 +192,9 @@ def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:
         Shape ``(d, batch)``.
     """
     d = lower.shape[0]
+    if _one_large(lower):
+        one: Tensor = torch.linalg.solve_triangular(lower.squeeze(-1).T, vector, upper=True)
+        return one
     if d > UNROLLED:
         upper = lower.permute(2, 1, 0)
         solved: Tensor = torch.linalg.solve_triangular(upper, vector.T.unsqueeze(-1), upper=True)
@@ -195,6 +206,11 @@ def solve_transposed(lower: Tensor, vector: Tensor) -> Tensor:
             rest = rest - lower[k, i] * solution[k]
         solution[i] = rest / lower[i, i]
     return torch.stack(solution)
+
+
+def _one_large(matrix: Tensor) -> bool:
+    """Return whether ``(d, d, batch)`` is one matrix, and large enough for the library."""
+    return matrix.shape[0] > UNROLLED and matrix.shape[-1] == 1
 
 
 def not_positive(failed: int, total: int, dtype: torch.dtype) -> NumericalError:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from physcore.fused_flow import LARGEST_DIMENSION
-from physcore.linear_flow import LinearFlow, linear_flow
+from physcore.linear_flow import LinearFlow, LinearResponse, linear_flow, linear_response
 from physcore.process import Process
 from physcore.score.transitions import (
     ComponentwiseTransition,
@@ -195,6 +195,16 @@ class SharedForm(Form):
     def __init__(self, process: Process) -> None:
         super().__init__(process)
         self._transitions: SharedTransitions | None = None
+        self._response: tuple[tuple[Tensor, ...], LinearResponse] | None = None
+
+    def response(self, jacobian: Tensor, diffusion: Tensor, duration: Tensor) -> LinearResponse:
+        """Return what is known of the flow over one duration, kept as it is often asked for again."""
+        equation = (jacobian, diffusion, duration)
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return linear_response(*equation)
+        if self._response is None or not all(map(_same, self._response[0], equation)):
+            self._response = (equation, linear_response(*equation))
+        return self._response[1]
 
     def transition(self, expansion: Expansion) -> LocalTransition | None:
         """Return the transition; see ``Form.transition``."""
@@ -209,6 +219,10 @@ class SharedForm(Form):
         if known is None or not (torch.equal(known.jacobian, jacobian) and torch.equal(known.noise, noise)):
             known = self._transitions = SharedTransitions(jacobian, noise)
         return known(state, expansion.force, expansion.force_rate, lag)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
 
 
 def _strength(process: Process, state: Tensor, time: Tensor) -> Tensor:

@@ -90,6 +90,8 @@ class LocalLinearization:
         diffusion, diffusion_rate = self._diffusion(state, time), None
         if not (self.constant_noise or self.separable):
             diffusion_rate = (self._diffusion(state, time + duration) - diffusion) / duration
+        if isinstance(self._form, SharedForm) and len(duration) == 1:
+            return self._form.response(jacobian, diffusion, duration).flow(force, force_rate)
         return linear_flow(jacobian, force, diffusion, duration, force_rate, diffusion_rate)
 
     def transition(self, state: Tensor, time: Tensor, lag: Tensor) -> LocalTransition:

@@ -8,6 +8,7 @@ The law stays Gaussian, with :math:`\mu_t = e^{A t} \mu_0` and
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -135,18 +136,22 @@ class OrnsteinUhlenbeck(SolvableProcess):
             Variable(f"x{i}", long_name=f"component {i}", symbol=f"x_{{{i}}}") for i in range(len(self.drift_matrix))
         )
 
+    @functools.cached_property
+    def _linear_part(self) -> Tensor:
+        return torch.tensor(self.drift_matrix, dtype=torch.float64)
+
     def drift(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift, shape of ``state``; see ``Process.drift``."""
         # Column by column and not as a matrix product, whose rounding depends on the number of paths.
-        matrix = torch.tensor(self.drift_matrix, dtype=state.dtype, device=state.device)
-        drift = state[..., :1] * matrix[:, 0]
-        for j in range(1, matrix.shape[0]):
-            drift = drift + state[..., j : j + 1] * matrix[:, j]
+        columns = self._linear_part.to(state).T.contiguous()
+        drift = state[..., :1] * columns[0]
+        for j in range(1, len(columns)):
+            drift = drift + state[..., j : j + 1] * columns[j]
         return drift
 
     def jacobian(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift matrix, shape ``(..., component, component)``; see ``Process.jacobian``."""
-        matrix = torch.tensor(self.drift_matrix, dtype=state.dtype, device=state.device)
+        matrix = self._linear_part.to(state)
         return matrix.expand(*state.shape[:-1], *matrix.shape)
 
     def noise(self, time: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ from physcore.score.transitions import SharedTransitions
 
 __all__ = ["LinearTargets"]
 
+STEPS_TOGETHER = 4  # of a path, taken in one without noise
+
 
 class LinearTargets(PathTargets):
     """States and targets of one linear process.
@@ -32,7 +34,7 @@ class LinearTargets(PathTargets):
         process: The process, with one Jacobian and one noise for all states and times.
 
     Error:
-        That of :math:`c`, of fourth order in two steps; none where the drift does not depend on time.
+        That of :math:`c`, of fourth order in four steps; none where the drift does not depend on time.
     """
 
     def __init__(self, process: Process) -> None:
@@ -66,7 +68,7 @@ class LinearTargets(PathTargets):
         (time, lag), of_path = torch.unique(begins, dim=1, return_inverse=True)
         origin, origins = time.new_zeros(len(time), self.process.dimension), []
         for before, place in itertools.pairwise([0, *wanted]):
-            duration = lag * ((place - before) / steps)
-            origin = followed(self.process, origin, time + lag * (before / steps), duration, -(-(place - before) // 2))
+            duration, pieces = lag * ((place - before) / steps), -(-(place - before) // STEPS_TOGETHER)
+            origin = followed(self.process, origin, time + lag * (before / steps), duration, pieces)
             origins.append(origin[of_path].to(starts.state.dtype))
         return origins
