@@ -1,7 +1,10 @@
 """Component-first matrices against torch.linalg, on both sides of the switch to the library."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 
 from physcore.errors import NumericalError
 from physcore.small_matrices import (
@@ -11,6 +14,7 @@ from physcore.small_matrices import (
     determinant_logarithm,
     multiply,
     solve_factored,
+    solve_lower,
     solve_transposed,
     solve_transposed_general,
     transpose_multiply,
@@ -47,6 +51,14 @@ def test_multiply_broadcasts_a_batch_of_one(d: int) -> None:
     a, b = random(1, d, d), random(BATCH, d, d)
     torch.testing.assert_close(multiply(first(a), first(b)), first(a @ b), rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(multiply(first(b), first(a)), first(b @ a), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("d", [UNROLLED, UNROLLED + 1])
+@pytest.mark.parametrize("operation", [multiply, transpose_multiply, solve_lower, solve_transposed])
+def test_one_matrix_serves_a_batch_of_vectors(operation: Callable[[Tensor, Tensor], Tensor], d: int) -> None:
+    one, vectors = cholesky(first(positive(d))[..., :1]), random(d, BATCH)
+    expected = operation(one.expand(d, d, BATCH), vectors)
+    torch.testing.assert_close(operation(one, vectors), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

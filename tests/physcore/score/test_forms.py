@@ -193,6 +193,18 @@ def test_lags_over_many_octaves_and_stiff_equations() -> None:
     torch.testing.assert_close(transition.score(noise).T, -variance.rsqrt(), rtol=1e-9, atol=0)
 
 
+def test_the_flow_over_one_duration_is_known_anew_where_the_duration_or_the_precision_changes() -> None:
+    process = MovingTrap(particles=6)
+    state = process.sample_initial(40, torch.Generator().manual_seed(1))
+    time, linearization = torch.full((40,), 0.3, dtype=torch.float64), LocalLinearization(process)
+    for duration, dtype in ((0.5, torch.float64), (0.7, torch.float64), (0.7, torch.float32)):
+        given = state.to(dtype), time.to(dtype), torch.full((1,), duration, dtype=dtype)
+        flow, known = (each.flow(*given) for each in (linearization, LocalLinearization(process)))
+        assert flow.displacement.dtype == dtype
+        torch.testing.assert_close(flow.displacement, known.displacement, rtol=0, atol=0)
+        torch.testing.assert_close(flow.covariance, known.covariance, rtol=0, atol=0)
+
+
 def test_few_components_have_no_form() -> None:
     assert form_of(LogisticPrior()) is None
     assert form_of(OrnsteinUhlenbeck()) is None
