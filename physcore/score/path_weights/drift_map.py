@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from physcore.process import Process
-from physcore.small_matrices import cholesky_unchecked
+from physcore.small_matrices import UNROLLED, cholesky_unchecked
 
 __all__ = [
     "followed",
@@ -78,7 +78,10 @@ def moments_carried(
     """Return mean and covariance after the map of the drift, those of the images of sigma points."""
     moved = mapped(process, sigma_points(mean, covariance), time.unsqueeze(-1), step.unsqueeze(-1))
     mean = moved.mean(1)
-    apart = (moved - mean.unsqueeze(1)).permute(2, 1, 0)
+    apart = moved - mean.unsqueeze(1)
+    if process.dimension > UNROLLED:
+        return mean, (apart.mT @ apart / apart.shape[1]).permute(1, 2, 0)
+    apart = apart.permute(2, 1, 0)
     return mean, (apart.unsqueeze(1) * apart.unsqueeze(0)).mean(2)
 
 

@@ -12,9 +12,10 @@ from physcore.low_rank import IdentityPlusLowRank
 from physcore.score import Batch, PathWeightedDenoising
 from physcore.score.path_weights.componentwise_riccati import COMPONENTWISE
 from physcore.score.path_weights.dense_riccati import DENSE
-from physcore.score.path_weights.drift_map import packed
+from physcore.score.path_weights.drift_map import moments_carried, packed
 from physcore.score.path_weights.low_rank_riccati import LOW_RANK
-from simulations import DoubleWell, LogisticPrior, MixturePrior
+from physcore.small_matrices import UNROLLED
+from simulations import DoubleWell, LogisticPrior, MixturePrior, OrnsteinUhlenbeck
 
 PATHS, MANY = 6, 8
 
@@ -55,6 +56,18 @@ class Pulled(Process):
 
 def clock(step: float) -> Tensor:
     return torch.tensor([0.4, step], dtype=torch.float64).expand(PATHS, 2)
+
+
+@pytest.mark.parametrize("d", [3, UNROLLED + 1])
+def test_moments_after_a_linear_drift_are_those_of_its_matrix(d: int) -> None:
+    drift = normal(d, d, seed=0) / d**0.5 - 2 * torch.eye(d)
+    process = OrnsteinUhlenbeck(drift_matrix=drift.tolist(), noise_matrix=torch.eye(d).tolist())
+    root, mean = normal(PATHS, d, d, seed=1), normal(PATHS, d, seed=2)
+    covariance, moved = root @ root.mT, torch.eye(d) + 0.1 * drift + 0.005 * drift @ drift
+    time, step = clock(0.1).T
+    found, spread = moments_carried(process, mean, covariance.permute(1, 2, 0), time, step)
+    torch.testing.assert_close(found, mean @ moved.T, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(spread.permute(2, 0, 1), moved @ covariance @ moved.T, rtol=1e-10, atol=1e-10)
 
 
 def test_a_step_of_one_component_by_itself_is_that_with_a_matrix() -> None:
