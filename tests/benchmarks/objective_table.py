@@ -51,7 +51,7 @@ def seconds_to(fits: Points, goal: float) -> tuple[str, float]:
     Infinite where the last one has not.
     """
     if fits[0][1] <= goal:
-        return "<", fits[0][0]
+        return "<" if fits[0][1] < goal else "", fits[0][0]
     for (t0, e0), (t1, e1) in itertools.pairwise(fits):
         if e1 <= goal:
             return "", t0 * (t1 / t0) ** (math.log(e0 / goal) / math.log(e0 / e1))
