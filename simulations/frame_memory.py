@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from physcore.fusion import empty
 from physcore.stepping.threads import CALLER_ALONE, Threads
 
 __all__ = ["FrameMemory", "new_memory"]
@@ -18,18 +19,17 @@ SHARES = 32
 def new_memory(shape: Sequence[int], dtype: torch.dtype, threads: Threads) -> tuple[Tensor, Callable[[], int]]:
     """Return a tensor on the CPU with nothing in it, and what waits until its memory is there.
 
-    Numpy asks for huge pages, which are there sooner than torch's; each page is touched once, because threads that
-    meet new pages while they compute wait for each other.
+    Each page is touched once, because threads that meet new pages while they compute wait for each other.
     """
-    array = np.empty(shape, np.float32 if dtype == torch.float32 else np.float64)
-    pages = iter(np.array_split(array.reshape(-1)[:: PAGE_BYTES // array.itemsize], SHARES))
+    tensor = empty(shape, dtype)
+    pages = iter(np.array_split(tensor.view(-1)[:: PAGE_BYTES // tensor.itemsize].numpy(), SHARES))
 
     def touch() -> int:
         for part in pages:
             part[...] = 0
         return 0
 
-    return torch.from_numpy(array), threads.begin(touch)
+    return tensor, threads.begin(touch)
 
 
 class FrameMemory:

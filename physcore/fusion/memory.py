@@ -1,16 +1,15 @@
 """What a kernel may read, and where it writes."""
 
-import ctypes
-import mmap
-import sys
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 __all__ = ["empty", "readable"]
 
-LARGE = 2**22  # bytes; below, memory that was freed is mostly there again
+PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def readable(*tensors: Tensor) -> bool:
@@ -35,20 +34,14 @@ def readable(*tensors: Tensor) -> bool:
     )
 
 
-def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return an uninitialised tensor that a kernel will fill, on large pages where the system has them to give.
 
-    The first touch of a page of 4 kB can take longer than to compute what it holds.
+    Numpy asks for such pages from 4 MB on, torch does not: the first touch of a page of 4 kB can take longer than to
+    compute what it holds.
 
     Arguments:
         shape: Its shape.
-        dtype: Its precision.
+        dtype: Its precision, float32 or float64.
     """
-    tensor = torch.empty(shape, dtype=dtype)
-    size = tensor.numel() * tensor.element_size()
-    if sys.platform == "linux" and size >= LARGE:
-        start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = (tensor.data_ptr() + size - start) // mmap.PAGESIZE * mmap.PAGESIZE
-        # A hint: where it is refused nothing is lost.
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_HUGEPAGE)
-    return tensor
+    return torch.from_numpy(np.empty(shape, PRECISIONS[dtype]))
