@@ -113,6 +113,11 @@ class BlockSimulator:
             states[:, first : first + size] = group[: len(paths) - first].T
         return torch.from_numpy(states).to(self.device)
 
+    def shape(self, block: int, segment: int) -> tuple[int, int, int]:
+        """Return the numbers of components, frames and paths of one block over one segment."""
+        frames, paths = self.simulation.segment_frames(segment), self.simulation.block_paths(block)
+        return self.process.dimension, len(frames), len(paths)
+
     def begin(self, block: int, segment: int, start: Tensor, frames: Tensor | None = None) -> Callable[[], Tensor]:
         """Begin to compute the frames of one block over one segment.
 
@@ -131,7 +136,7 @@ class BlockSimulator:
         saved = self.simulation.saved_steps
         first_step = 0 if segment == 0 else int(saved[indices.start - 1])
         start = start.to(self.device)
-        shape = (self.process.dimension, len(indices), len(paths))
+        shape = self.shape(block, segment)
         if frames is None:
             frames = FrameMemory(self.dtype).lend(shape)
         computed = frames if self.device.type == "cpu" else start.new_empty(shape)

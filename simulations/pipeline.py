@@ -7,7 +7,7 @@ from torch import Tensor
 
 from simulations.block import BlockSimulator, copied
 
-__all__ = ["computed"]
+__all__ = ["Task", "computed"]
 
 Task = tuple[int, int]
 

@@ -109,8 +109,7 @@ def _record(
                 yield task
 
     def place(block: int, segment: int) -> Tensor:
-        frames, paths = settings.segment_frames(segment), settings.block_paths(block)
-        return memory.lend((simulator.process.dimension, len(frames), len(paths)))
+        return memory.lend(simulator.shape(block, segment))
 
     def publish(block: int, segment: int, states: Tensor) -> tuple[str, str]:
         times = settings.times[settings.segment_frames(segment)]
