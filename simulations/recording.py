@@ -1,11 +1,12 @@
 """Recording a simulation in a run directory, segment by segment, while the next ones are computed."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,8 +33,7 @@ __all__ = ["attributes", "progress", "recorded", "requested", "same_run"]
 
 Item = TypeVar("Item")
 
-WRITERS = 3  # some wait for the disk while another fills a file
-MOST_PENDING = 3  # segments in memory that wait to be written
+MOST_PENDING = 3  # segments that wait to be written or for the disk
 
 
 def attributes(simulator: BlockSimulator) -> dict[str, Any]:
@@ -111,24 +111,37 @@ def _record(
     def place(block: int, segment: int) -> Tensor:
         return memory.lend(simulator.shape(block, segment))
 
-    def publish(block: int, segment: int, states: Tensor) -> tuple[str, str]:
+    def write(block: int, segment: int, states: Tensor) -> tuple[str, str, Future[None]]:
         times = settings.times[settings.segment_frames(segment)]
         paths = np.asarray(settings.block_paths(block))
         dataset = trajectory_dataset(simulator.process, states.numpy(), times, paths, about)
-        name, digest = folder.segment(block, segment).name, folder.write_segment(block, segment, dataset)
+        digest, publish = folder.write_segment(block, segment, dataset)
         memory.give_back(states)
-        return name, digest
+        return folder.segment(block, segment).name, digest, waiting.submit(publish)
 
-    pending: collections.deque[concurrent.futures.Future[tuple[str, str]]] = collections.deque()
-    published: list[tuple[str, str]] = []
+    pending: collections.deque[Future[tuple[str, str, Future[None]]]] = collections.deque()
+    published: dict[str, str] = {}
+
+    def publish_first() -> None:
+        name, digest, done = pending.popleft().result()
+        done.result()
+        published[name] = digest
+
     last_states = functools.partial(_last_states, simulator, folder)
-    with concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
+    # Two kinds of threads: those that write must not outnumber the cores that the simulation leaves them.
+    with ThreadPoolExecutor(MOST_PENDING) as waiting, ThreadPoolExecutor(_writers(simulator)) as writers:
         for block, segment, states in computed(simulator, tasks(), place, last_states):
             if len(pending) == MOST_PENDING:
-                published.append(pending.popleft().result())
-            pending.append(writers.submit(publish, block, segment, states))
-        published += [future.result() for future in pending]
-    return dict(published)
+                publish_first()
+            pending.append(writers.submit(write, block, segment, states))
+        while pending:
+            publish_first()
+    return published
+
+
+def _writers(simulator: BlockSimulator) -> int:
+    """Return how many threads may fill files while a simulation goes on."""
+    return min(MOST_PENDING, max(1, (os.cpu_count() or 1) - simulator.threads.count))
 
 
 def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int) -> Tensor:

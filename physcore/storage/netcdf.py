@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from xarray.backends.locks import HDF5_LOCK
 
 from physcore.errors import DataFileError
-from physcore.storage.publishing import publish
+from physcore.storage.publishing import publish, put_in_place, written_aside
 
-__all__ = ["read_dataset", "read_groups", "read_head", "read_tree", "read_variable", "write_dataset", "write_tree"]
+__all__ = [
+    "dataset_aside",
+    "read_dataset",
+    "read_groups",
+    "read_head",
+    "read_tree",
+    "read_variable",
+    "write_dataset",
+    "write_tree",
+]
 
 CHUNK_BYTES = 2**18
 
@@ -33,6 +42,11 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     Raises:
         StorageError: If writing fails; nothing existing is harmed.
     """
+    put_in_place(dataset_aside(dataset, path), path)
+
+
+def dataset_aside(dataset: xr.Dataset, path: Path) -> Path:
+    """Write a Dataset as ``write_dataset`` does, but beside its final name; return where, for ``put_in_place``."""
     numbers = all(variable.ndim and variable.dtype.kind in "fiu" for variable in dataset.variables.values())
     write = _write_numbers if numbers else _write_anything
 
@@ -40,7 +54,7 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
         with _LIBRARY:
             write(dataset, temporary)
 
-    publish(path, write_alone)
+    return written_aside(path, write_alone)
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:

@@ -4,16 +4,25 @@ A final name appears only when its file is complete, and a kill at any moment le
 the next holder of the directory sweeps away.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from physcore.errors import StorageError
 
-__all__ = ["checksum", "free_space_checked", "publish", "publish_text", "sweep"]
+__all__ = [
+    "checksum",
+    "free_space_checked",
+    "publish",
+    "publish_text",
+    "put_in_place",
+    "sweep",
+    "written_aside",
+]
 
 TEMPORARY_PREFIX = ".partial-"
 
@@ -28,13 +37,30 @@ def publish(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         StorageError: If the disk is full or writing fails; what stood under the final name is unharmed.
     """
+    put_in_place(written_aside(path, write), path)
+
+
+def written_aside(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file beside its final name and return where; the first half of ``publish``."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
+    with _removed_on_failure(temporary, path):
         write(temporary)
+    return temporary
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Bring a file that was written aside to the disk and rename it into place; the second half of ``publish``."""
+    with _removed_on_failure(temporary, path):
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _removed_on_failure(temporary: Path, path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(error.errno, _explain(path, error)) from error

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from physcore.errors import DataFileError
 from physcore.storage.joining import joined
 from physcore.storage.lock import locked
 from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences
-from physcore.storage.netcdf import read_dataset, write_dataset
-from physcore.storage.publishing import checksum, publish
+from physcore.storage.netcdf import dataset_aside, read_dataset
+from physcore.storage.publishing import checksum, publish, put_in_place
 
 __all__ = ["RunFolder", "open_run"]
 
@@ -137,11 +137,15 @@ class RunFolder:
         """Return the file of one block of paths over one stretch of time."""
         return self.trajectories / f"block{block:05d}-segment{segment:04d}.nc"
 
-    def write_segment(self, block: int, segment: int, dataset: xr.Dataset) -> str:
-        """Publish one segment, paths along the last axis as they are computed; return its SHA-256."""
+    def write_segment(self, block: int, segment: int, dataset: xr.Dataset) -> tuple[str, Callable[[], None]]:
+        """Write one segment aside, paths along the last axis as they are computed.
+
+        Returns:
+            Its SHA-256, and what publishes it, which waits for the disk and hardly computes.
+        """
         path = self.segment(block, segment)
-        write_dataset(dataset.transpose("particle", "time", "path", missing_dims="ignore"), path)
-        return checksum(path)
+        aside = dataset_aside(dataset.transpose("particle", "time", "path", missing_dims="ignore"), path)
+        return checksum(aside), functools.partial(put_in_place, aside, path)
 
     def read_segment(self, block: int, segment: int) -> xr.Dataset:
         """Read one segment whole."""
