@@ -12,11 +12,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from alternating_runs import Contestant, Row, Timing, alternate, options, summary, table, write
+from alternating_runs import Contestant, Record, Row, Timing, alternate, options, summary, table, write
 from swimmer_peers import DT, SAVE_EVERY, by_c, by_diffrax, by_physcore, by_torchsde, moments
 
 PACKAGES = ("physcore", "torch", "numpy", "torchsde", "diffrax", "jax", "mpi4py")
@@ -49,8 +49,14 @@ def against_peers(paths: int, duration: float, slow_duration: float, rounds: int
     return summary(alternate(contestants, rounds), "path_step")
 
 
+def in_pairs(records: Sequence[Record]) -> list[Row]:
+    """Return a row for each contestant, with ratios to the first of each pair."""
+    pairs = (records[first : first + 2] for first in range(0, len(records), 2))
+    return [row for pair in pairs for row in summary(pair, "path_step")]
+
+
 def threads(duration: float, rounds: int) -> list[Row]:
-    """Time physcore on one and on two threads, all frames stored or the last state alone."""
+    """Time physcore on one and on two threads, all frames stored or the last state alone; ratios are to one thread."""
     contestants = [
         Contestant(
             name=f"{count} thread(s), {'last state' if settings else 'all frames'}",
@@ -62,7 +68,7 @@ def threads(duration: float, rounds: int) -> list[Row]:
         for settings in ({}, {"save_every": "final"})
         for count in (1, 2)
     ]
-    return summary(alternate(contestants, rounds), "path_step")
+    return in_pairs(alternate(contestants, rounds))
 
 
 def on_ranks(ranks: int, settings: dict[str, Any], environment: dict[str, str] | None = None) -> dict[str, Any]:
@@ -88,7 +94,10 @@ def job_of(ranks: int, settings: dict[str, Any]) -> Callable[[], Timing]:
 
 
 def two_ranks(duration: float, rounds: int) -> list[Row]:
-    """Time one rank and two; every rank gathers all that is stored, all frames or the last state alone."""
+    """Time one rank and two; every rank gets all that is stored, all frames or the last state alone.
+
+    Ratios are to one rank.
+    """
     settings = {**ONE_BLOCK_SIZE, "duration": duration}
     contestants = [
         Contestant(
@@ -100,7 +109,7 @@ def two_ranks(duration: float, rounds: int) -> list[Row]:
         for saving in ({}, {"save_every": "final"})
         for ranks in (1, 2)
     ]
-    return summary(alternate(contestants, rounds), "path_step")
+    return in_pairs(alternate(contestants, rounds))
 
 
 def same_bits() -> list[Row]:
@@ -140,7 +149,10 @@ def memory(paths: int) -> list[Row]:
 
 
 def disk(duration: float, rounds: int) -> list[Row]:
-    """Time runs in memory and runs that stream to disk; ``wall_ratio`` is the price of the disk."""
+    """Time runs in memory and runs that stream to disk; ``wall_ratio`` is the price of the disk.
+
+    Where every core is busy otherwise it nears ``cpu_ratio``: the files are filled beside the simulation.
+    """
     contestants = [
         Contestant(
             name=name,

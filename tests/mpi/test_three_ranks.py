@@ -1,4 +1,4 @@
-"""Three ranks of MPI: their contract, a run begun by one rank, and studies with cells that fail.
+"""Three ranks of MPI: their contract, trajectories in memory, a run begun by one rank, and studies with cells that fail.
 
 One job does it all, for what it costs to start ranks.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -64,6 +65,21 @@ except RuntimeError as error:
 else:
     raise AssertionError("nobody complained")
 if ranks.rank == 0: print("fine")
+"""
+IN_MEMORY = f"""
+import hashlib, os
+from simulations import ActiveSwimmer, simulate
+begin("memory")
+
+def digest():
+    made = simulate(ActiveSwimmer(), communicator=ranks, **{SETTINGS})
+    return hashlib.sha256(np.stack([made[name].transpose("time", "path").values for name in "xv"])).hexdigest()
+
+memory, together = os.memfd_create, digest()
+del os.memfd_create
+digests = ranks.gather((together, digest()))
+os.memfd_create = memory
+if ranks.rank == 0: print(*(each for pair in digests for each in pair))
 """
 STUDY = """\
 run:
@@ -141,11 +157,17 @@ def job(mpiexec: Run, tmp_path_factory: pytest.TempPathFactory, stop_after: Call
     with pytest.raises(Stopped):
         simulate(ActiveSwimmer(), **SETTINGS, out=folder / "run", stop=stop_after(5))
     assert len(sha256(folder / "run")) == 5
-    return mpiexec(folder, 3, f"{CONTRACT}\nbegin('run')\nassert main({WORDS}) == 0\n{STUDIES}")
+    return mpiexec(folder, 3, f"{CONTRACT}\n{IN_MEMORY}\nbegin('run')\nassert main({WORDS}) == 0\n{STUDIES}")
 
 
 def test_the_ranks_of_mpi_keep_to_the_contract_of_a_communicator(job: Any) -> None:
     assert job.said("contract") == "fine\n", job.err
+
+
+def test_trajectories_in_memory_are_the_same_on_all_ranks_with_and_without_memory_in_common(job: Any) -> None:
+    made = simulate(ActiveSwimmer(), **SETTINGS)
+    states = np.stack([made[name].transpose("time", "path").values for name in "xv"])
+    assert job.said("memory").split() == [hashlib.sha256(states).hexdigest()] * 6, job.err
 
 
 def test_e11_a7_f7_a_run_begun_by_one_rank_is_finished_by_more_ranks_than_blocks(job: Any, tmp_path: Path) -> None:
