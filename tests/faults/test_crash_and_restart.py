@@ -15,7 +15,7 @@ import torch
 from physcore.registry import build
 from physcore.storage import Manifest
 from simulations import ActiveSwimmer, simulate
-from simulations.recording import WRITERS
+from simulations.recording import MOST_PENDING
 
 Run = Callable[..., Any]
 SWIMMER = ["--paths", 1024, "--duration", 2.0, "--dt", 0.005, "--save_every", 4, "--paths_per_block", 1024]
@@ -91,14 +91,14 @@ def test_a1_a2_a_run_killed_at_any_moment_is_whole_and_continues_to_the_same_bit
 def test_a1_a_kill_inside_a_write_leaves_only_temporary_files(
     command: Run, child: Run, check_whole: Run, sha256: Run, tmp_path: Path
 ) -> None:
-    # Of the files that are synced, the first is the manifest. When one segment more than there are writers is about to
-    # be synced, one has been published; that one is not, and so may be what the other writers are at.
+    # Of the files that are synced, the first is the manifest. When one segment more than may be pending is about to
+    # be synced, one has been published; that one is not, and so may be the others that are pending.
     before = (
         "import os, signal, stat\n"
         "real, calls = os.fsync, []\n"
         "def fsync(handle):\n"
         "    calls.extend([1] * stat.S_ISREG(os.fstat(handle).st_mode))\n"
-        f"    if len(calls) == {WRITERS + 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    if len(calls) == {MOST_PENDING + 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(handle)\n"
         "os.fsync = fsync\n"
     )
@@ -106,7 +106,7 @@ def test_a1_a_kill_inside_a_write_leaves_only_temporary_files(
     assert child("simulate", "active-swimmer", *SMALL, "--out", run, before=before).outcome().code == -signal.SIGKILL
     left = [path for path in run.rglob("*") if path.is_file() and path.name not in ("manifest.json", ".lock")]
     temporary = [path.name for path in left if path.name.startswith(".partial-")]
-    assert 1 <= len(temporary) <= WRITERS
+    assert 1 <= len(temporary) <= MOST_PENDING
     whole = check_whole(run)
     assert 0 < whole < 12
     assert len(left) == whole + len(temporary)
