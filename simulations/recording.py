@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -33,6 +32,7 @@ __all__ = ["attributes", "progress", "recorded", "requested", "same_run"]
 
 Item = TypeVar("Item")
 
+WRITERS = 2  # one fills a file, which HDF5 lets one thread do at a time, while another computes a checksum
 MOST_PENDING = 3  # segments that wait to be written or for the disk
 
 
@@ -128,8 +128,8 @@ def _record(
         published[name] = digest
 
     last_states = functools.partial(_last_states, simulator, folder)
-    # Two kinds of threads: those that write must not outnumber the cores that the simulation leaves them.
-    with ThreadPoolExecutor(MOST_PENDING) as waiting, ThreadPoolExecutor(_writers(simulator)) as writers:
+    # Who waits for the disk hardly computes; those that do are few, to leave the simulation its cores.
+    with ThreadPoolExecutor(MOST_PENDING) as waiting, ThreadPoolExecutor(WRITERS) as writers:
         for block, segment, states in computed(simulator, tasks(), place, last_states):
             if len(pending) == MOST_PENDING:
                 publish_first()
@@ -137,11 +137,6 @@ def _record(
         while pending:
             publish_first()
     return published
-
-
-def _writers(simulator: BlockSimulator) -> int:
-    """Return how many threads may fill files while a simulation goes on."""
-    return min(MOST_PENDING, max(1, (os.cpu_count() or 1) - simulator.threads.count))
 
 
 def _last_states(simulator: BlockSimulator, folder: RunFolder, block: int, segment: int) -> Tensor:
