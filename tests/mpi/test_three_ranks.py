@@ -1,4 +1,4 @@
-"""Three ranks of MPI: their contract, trajectories in memory, a run begun by one rank, and studies with cells that fail.
+"""Three ranks of MPI: their contract, states in memory, a run begun by one rank, and studies with cells that fail.
 
 One job does it all, for what it costs to start ranks.
 """
