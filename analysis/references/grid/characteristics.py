@@ -21,7 +21,7 @@ from analysis.references.grid.reconstruction import blocks
 from physcore.errors import NumericalError
 from physcore.process import Process
 
-__all__ = ["feet"]
+__all__ = ["feet", "idle_axes"]
 
 LARGEST_RATE = 0.3
 MOST_SUBSTEPS = 64
@@ -52,7 +52,16 @@ def idle_axes(process: Process, cells: Cells, axis: int, times: tuple[float, ...
     return tuple(sorted(others))
 
 
-def feet(process: Process, cells: Cells, axis: int, start: float, duration: float, *, frozen: bool = False) -> Array:
+def feet(
+    process: Process,
+    cells: Cells,
+    axis: int,
+    start: float,
+    duration: float,
+    *,
+    frozen: bool = False,
+    idle: tuple[int, ...] | None = None,
+) -> Array:
     """Return where the faces along an axis come from.
 
     Arguments:
@@ -62,6 +71,7 @@ def feet(process: Process, cells: Cells, axis: int, start: float, duration: floa
         start: Time at which the motion starts.
         duration: Its duration.
         frozen: Whether the drift stays that of the start.
+        idle: The other axes on which the drift along this one does not depend; found when None.
 
     Returns:
         Feet in cells from the lower end, shape of the grid with one more along ``axis``, and length 1 along axes on
@@ -71,7 +81,8 @@ def feet(process: Process, cells: Cells, axis: int, start: float, duration: floa
         Order 4 in the substep, 2e-5 of a cell's own motion at the stiffest allowed rate.
     """
     times = (start,) if frozen else (start, start + duration / 2, start + duration)
-    state = cells.points(face_axis=axis, single=idle_axes(process, cells, axis, times))
+    single = idle_axes(process, cells, axis, times) if idle is None else idle
+    state = cells.points(face_axis=axis, single=single)
     motion = Motion(process, axis, times[-1], duration, frozen, ends(cells, axis))
     # In blocks, whose intermediate states stay in the cache.
     lines = state.movedim(axis, 0)

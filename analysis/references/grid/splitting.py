@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from analysis.references.grid.cells import Array, Cells
-from analysis.references.grid.characteristics import feet
+from analysis.references.grid.characteristics import feet, idle_axes
 from analysis.references.grid.diffusion import Operation, gaussian_kick
 from analysis.references.grid.transport import Remap
 from physcore.process import Process
@@ -62,6 +62,7 @@ class Propagator:
         self.outer_axes = outer_axes(process)
         self.inner_axes = tuple(axis for axis in range(cells.dimension) if axis not in self.outer_axes)
         self.built: dict[tuple[str, float], list[Operation]] = {}
+        self.idle: dict[int, tuple[int, ...]] = {}
 
     def advance(self, mass: Array, start: float, duration: float, steps: int) -> Iterator[Array]:
         """Yield the probability of the cells after each step; only the last is complete.
@@ -122,7 +123,10 @@ class Propagator:
 
     def transport(self, axis: int, time: float, duration: float, *, frozen: bool) -> list[Operation]:
         """Return the transport along one axis, nothing where the drift along it vanishes."""
-        found = feet(self.process, self.cells, axis, time, duration, frozen=frozen)
+        if self.steady and axis not in self.idle:
+            self.idle[axis] = idle_axes(self.process, self.cells, axis, (time,))
+        idle = self.idle.get(axis)
+        found = feet(self.process, self.cells, axis, time, duration, frozen=frozen, idle=idle)
         faces = np.arange(self.cells.counts[axis] + 1.0)
         if np.abs(found - faces.reshape(-1, *[1] * (self.cells.dimension - 1 - axis))).max() < STILL:
             return []

@@ -94,35 +94,36 @@ def ordered_positions(feet: Array, count: int, periodic: bool) -> Array:
 
 
 def cell_integrals(positions: Array, count: int, periodic: bool) -> Matrix:
-    """Return the weights of cell averages and face densities in the integrals between neighbouring feet."""
+    """Return the weights of cell averages and face densities in the integrals between neighbouring feet.
+
+    From a foot in cell :math:`a` to one in cell :math:`b` a row holds the cells and the faces of :math:`a` to
+    :math:`b`: the whole cells but the last, less what lies left of the first foot, with what lies left of the second.
+    """
     lines = int(np.prod(positions.shape[1:]))
     positions = positions.reshape(len(positions), lines)
-    line = np.arange(lines, dtype=np.int32)
     index = np.floor(positions).astype(np.int32)
     if not periodic:
         np.minimum(index, count - 1, out=index)
     part = positions - index
-    cell = (index % count if periodic else index) * lines + line
-    face = count * lines + cell
-    columns_in_all = (2 * count + 1) * lines
-    square = part * part
-    parts = np.stack([square * (3 - 2 * part), part * (1 - part) ** 2, square * (part - 1)], -1)
-    columns = np.stack([cell, face, face + lines], -1)
-    starts = np.arange(0, 3 * positions.size + 1, 3, dtype=np.int32)
-    left_of_foot = scipy.sparse.csr_matrix(
-        (parts.ravel(), columns.ravel(), starts), shape=(positions.size, columns_in_all)
-    )
-    last = positions.size - lines
-    whole = whole_cells(index, lines, count, columns_in_all)
-    weights: Matrix = left_of_foot[lines:] - left_of_foot[:last] + whole
-    return weights
-
-
-def whole_cells(index: Integers, lines: int, count: int, columns: int) -> Matrix:
-    """Return the matrix that adds the whole cells between the cells of neighbouring feet, the lower included."""
-    counts = np.diff(index, axis=0).ravel()
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    row = np.repeat(np.arange(counts.size, dtype=np.int32), counts)
-    beyond = np.arange(starts[-1], dtype=np.int32) - starts[row]
-    column = (index[:-1].ravel()[row] + beyond) % np.int32(count) * np.int32(lines) + row % np.int32(lines)
-    return scipy.sparse.csr_matrix((np.ones(column.size), column, starts), shape=(counts.size, columns))
+    rest, square = 1 - part, part * part
+    left_of_foot = square * (3 - 2 * part), part * rest * rest, -square * rest
+    whole = np.diff(index, axis=0).ravel()
+    starts = np.zeros(whole.size + 1, np.int32)
+    np.cumsum(2 * whole + 3, out=starts[1:])
+    first, cells = starts[:-1], whole + 1
+    line = np.arange(lines, dtype=np.int32)
+    cell = np.repeat((index[:-1] * lines + line).ravel(), 2 * whole + 3)
+    beyond = np.arange(starts[-1], dtype=np.int32) - np.repeat(first, 2 * whole + 3)
+    faces = beyond >= (among := np.repeat(cells, 2 * whole + 3))
+    columns = cell + lines * (beyond - np.where(faces, among, 0))
+    if periodic:
+        columns %= count * lines
+    columns += count * lines * faces
+    weights = np.where(faces, 0.0, 1.0)
+    weights[first + whole] = 0.0
+    for foot, sign, cell_at, face_at in ((slice(None, -1), -1, first, first + cells), (slice(1, None), 1, first + whole, first + cells + whole)):
+        in_cell, below, above = (sign * each[foot].ravel() for each in left_of_foot)
+        weights[cell_at] += in_cell
+        weights[face_at] += below
+        weights[face_at + 1] += above
+    return scipy.sparse.csr_matrix((weights, columns, starts), shape=(whole.size, (2 * count + 1) * lines))
