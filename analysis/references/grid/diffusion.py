@@ -11,10 +11,11 @@ cells that have the Gaussian's moments below the sixth, for :math:`s \ge 1/3`. B
 of which the last is not positive; it is taken as fluxes, limited where they would empty a cell. Probability that would
 leave the box is reflected, or goes around an axis that closes on itself.
 
-A correlated Gaussian is the convolution of Gaussians along the columns of the Cholesky factor of its covariance. Along
-a column that is oblique to the axes the grid is sheared until the noise acts on one axis alone, convolved there and
-sheared back; a shear is a remap that goes around the ends of its axis. Shears, narrow weights and their limited fluxes
-are derived here.
+A correlated Gaussian is the convolution of Gaussians along vectors of the grid (``lattice``), exact but for what the
+weights are. Where it is nearly degenerate, of fewer independent noises than components, it is that of Gaussians along
+the columns of the Cholesky factor of its covariance: the grid is sheared until the noise acts on one axis alone,
+convolved there and sheared back. Such a shear is a remap, of order 4 at each step, that goes around the ends of its
+axis. Shears, narrow weights and their limited fluxes are derived here.
 
 Source: Goodwin, The evaluation of integrals of the form (1949), for the sum's error.
 """
@@ -25,6 +26,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.references.grid.cells import Array, Cells
+from analysis.references.grid.lattice import CellShear, Vector, steps_along_lattice
 from analysis.references.grid.reconstruction import averages, blocks, centre_values, face_densities
 
 __all__ = ["Convolution", "NarrowConvolution", "Operation", "Shear", "gaussian_kick", "gaussian_weights"]
@@ -191,6 +193,47 @@ def gaussian_kick(covariance: Array, cells: Cells) -> list[Operation]:
     Raises:
         ValueError: If noise is correlated between axes that both close on themselves, where no shear fits.
     """
+    noisy = [axis for axis in range(cells.dimension) if covariance[axis, axis] > 0]
+    scaled = (covariance / np.outer(cells.widths, cells.widths))[np.ix_(noisy, noisy)]
+    if not noisy:
+        return []
+    if np.count_nonzero(scaled - np.diag(np.diag(scaled))) and len(noisy) > 1:
+        steps = steps_along_lattice(scaled)
+        kicks = None if steps is None else lattice_kicks(steps, noisy, cells)
+        return oblique_kicks(covariance, cells) if kicks is None else kicks
+    return [axis_kick(float(variance), axis, cells) for axis, variance in zip(noisy, np.diag(scaled), strict=True)]
+
+
+def axis_kick(variance: float, axis: int, cells: Cells) -> Operation:
+    """Return the convolution along an axis, its variance in squared cells."""
+    if variance < NARROWEST:
+        return NarrowConvolution(variance, axis, cells.periodic[axis])
+    return Convolution(variance, axis, cells.counts[axis], cells.periodic[axis])
+
+
+def lattice_kicks(steps: list[tuple[Vector, float]], noisy: list[int], cells: Cells) -> list[Operation] | None:
+    """Return the operations that convolve along vectors of the grid, None where one needs an axis that closes."""
+    operations: list[Operation] = []
+    for short, variance in steps:
+        vector = np.zeros(cells.dimension, np.int64)
+        vector[noisy] = short
+        axes = np.nonzero(vector)[0]
+        mains = [int(axis) for axis in axes if abs(vector[axis]) == 1 and not (cells.periodic[axis] and len(axes) > 1)]
+        if not mains:
+            return None
+        main, slopes = mains[0], vector * vector[mains[0]]
+        slopes[main] = 0
+        kick = axis_kick(variance, main, cells)
+        if len(axes) > 1:
+            there, back = CellShear(-slopes, main, cells.counts), CellShear(slopes, main, cells.counts)
+            operations += [there, kick, back]
+        else:
+            operations.append(kick)
+    return operations
+
+
+def oblique_kicks(covariance: Array, cells: Cells) -> list[Operation]:
+    """Return the operations that convolve along the columns of the covariance's Cholesky factor."""
     rest, kicks, open_axes = covariance.copy(), [], list(range(cells.dimension))
     while open_axes:
         # The widest first, in cells; an axis that closes on itself can be sheared along, but not across.
@@ -216,10 +259,5 @@ def oblique_kick(variance: float, main: int, slopes: dict[int, float], cells: Ce
     for other, slope in slopes.items():
         shifts = slope * (centres - centres.mean()) / cells.widths[other]
         shears.append((Shear(-shifts, other, main, cells.counts), Shear(shifts, other, main, cells.counts)))
-    scaled, periodic = variance / cells.widths[main] ** 2, cells.periodic[main]
-    kick: Operation = (
-        NarrowConvolution(scaled, main, periodic)
-        if scaled < NARROWEST
-        else Convolution(scaled, main, cells.counts[main], periodic)
-    )
+    kick = axis_kick(variance / cells.widths[main] ** 2, main, cells)
     return [*(there for there, _ in shears), kick, *(back for _, back in reversed(shears))]
