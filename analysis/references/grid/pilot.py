@@ -3,7 +3,7 @@ r"""Where the density lives and how fast it moves, from a few thousand paths.
 The box of a time window is the range of pilot paths whose noise and initial spread are inflated by a factor
 :math:`c`. By the small-noise scaling of large deviations a set that an inflated path reaches with probability
 :math:`q` is reached by a true one with about :math:`q^{c^2}`; the extremes of :math:`N` paths, :math:`q = 1/N`, so
-bound the density to :math:`N^{-c^2}`, 4e-11 for 2048 paths and :math:`c = 1.77`, whatever the drift does to the tails.
+bound the density to :math:`N^{-c^2}`, 5e-12 for 2048 paths and :math:`c = 1.85`, whatever the drift does to the tails.
 
 A step is half of its noise, the drift alone, and the other half of the same noise; of a linear drift that relaxes at
 the rate :math:`k` the variance comes out as :math:`\tfrac{k \Delta t}{2} \coth \tfrac{k \Delta t}{2}` of the true
@@ -28,7 +28,7 @@ __all__ = ["SEED", "Survey", "Turns", "Window", "initial_paths", "is_steady", "s
 
 PATHS = 2048
 SEED = 20240707
-INFLATION = 1.77
+INFLATION = 1.85
 STIFFNESS = 0.5  # largest rate times step of a pilot step
 RECORDS = 32  # fewest steps of a pilot
 RECORDS_IN_TIME = 256  # the same where drift or noise depend on time
