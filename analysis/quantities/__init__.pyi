@@ -2,6 +2,7 @@ from .energy_distance import EnergyDistance as EnergyDistance
 from .entropy import Entropy as Entropy
 from .entropy_production_rate import EntropyProductionRate as EntropyProductionRate
 from .fisher_information import FisherInformation as FisherInformation
+from .kernel_stein_discrepancy import KernelSteinDiscrepancy as KernelSteinDiscrepancy
 from .log_density_error import LogDensityError as LogDensityError
 from .path_residual import PathResidual as PathResidual
 from .probability_current import MeanLocalVelocity as MeanLocalVelocity

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from analysis import Exact, GaussianFit, Reference, Reversal, evaluate
+from analysis import Exact, GaussianFit, Reference, Reversal, evaluate, kernel_stein_discrepancy
 from analysis.command import check_stops
 from analysis.comparison import Comparison
 from analysis.quantities import blocks as blocks_module
@@ -381,3 +381,19 @@ def test_references_stand_beside_the_learned_score(data: xr.Dataset) -> None:
     assert list(tree["log-density-error"]["score"].values) == ["learned", "fit"]
     mean = tree["log-density-error"].to_dataset().sel(score="fit", statistic="mean", time=1.0)
     assert 0 < float(mean["value"]) + 5 * float(mean["standard_error"]) < 0.1
+
+
+def test_a_stein_discrepancy_passes_the_exact_score_and_not_a_stretched_one(
+    data: xr.Dataset, whole: xr.DataTree
+) -> None:
+    right = whole["kernel-stein-discrepancy"].to_dataset().sel(time=TIMES)
+    assert float(right["p_value"].min()) > 1e-3
+    assert float(np.abs(right["value"] / right["standard_error"]).max()) < 5
+    assert float(right["states"].min()) == 1000
+    chosen = quantities("kernel-stein-discrepancy", **{"kernel-stein-discrepancy": {"paths": 500, "replicates": 200}})
+    wrong = evaluated(data, chosen, Stretched(0.8))["kernel-stein-discrepancy"].to_dataset().sel(time=TIMES)
+    assert float(wrong.sel(score="learned")["p_value"].max()) < 0.02
+    states = data.isel(path=slice(0, 2000, 4)).sel(time=[0.5])
+    alone = kernel_stein_discrepancy(TRAP, Stretched(0.8), states, replicates=200).isel(time=0)
+    for name in ("value", "standard_error", "v_statistic", "p_value", "states"):
+        np.testing.assert_allclose(wrong[name].sel(score="learned", time=0.5), alone[name], rtol=1e-9)
