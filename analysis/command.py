@@ -32,11 +32,14 @@ class CompareCommand(Command):
 
     def check(self, job: Job) -> None:
         """Refuse references and quantities that the process has not, and times that the simulation will not save."""
+        from analysis.compare import check_reversed
+
         settings: Comparison = job.settings.sections["compare"]
         process = job.process()
         built = self._built(settings, process)
         quantities = self._quantities(settings, process, built, _components(job, process))
         check_stops(quantities, settings)
+        check_reversed(settings.reversal, built)
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
             check_pool(built, settings, simulation.paths)

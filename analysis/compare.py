@@ -4,7 +4,7 @@ All that is compared is estimated in one pass over the paths. The sums of each b
 the order of the blocks, so the result does not depend on the number of ranks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 
 from analysis.comparison import Reversal, nearest_saved
 from analysis.quantities.blocks import block_sums
-from analysis.quantities.quantity import Estimator, Quantity, Subject
+from analysis.quantities.quantity import LEARNED, Estimator, Quantity, Subject
 from analysis.quantities.reversal import FromInitialLaw, reversed_states
+from analysis.quantities.score_between_times import at_all_times
 from analysis.quantities.score_error import score_error
 from analysis.references.reference import Reference
 from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.registry import name_of
 from physcore.score.model import ScoreModel
+from physcore.score.score_function import ScoreFunction
 from physcore.trajectory import frames, validated_trajectories
 
-__all__ = ["check_quantities", "compare", "evaluate"]
+__all__ = ["check_quantities", "check_reversed", "compare", "evaluate"]
 
 BLOCKS = 32
 BOX_MARGIN = 0.25  # of the spread of the simulated states, beyond which reversed ones are held
@@ -108,6 +110,7 @@ def evaluate(
     chosen = validated_trajectories(score.process, trajectories)
     check_quantities(quantities, score.process, named, score.components)
     backwards = (reversal or Reversal()) if _needs_reversal(quantities) else None
+    check_reversed(backwards, named)
     stops = () if backwards is None or backwards.times is None else backwards.times
     moments = _compared_times(chosen, score, times, (*(shown or ()), *stops))
     if not 2 <= blocks <= chosen.sizes["path"]:
@@ -123,9 +126,9 @@ def evaluate(
         times=moments[trained],
         shown=np.array([time for time in few if score.trained_at(float(time))]),
         blocks=blocks,
-        reversed=None
+        reversed={}
         if backwards is None
-        else _reversed(score, chosen if start is None else start, stops or few, backwards, seed, communicator),
+        else _reversed(score, named, chosen if start is None else start, stops or few, backwards, seed, communicator),
     )
     root, groups = _estimated(subject, quantities, score_error(score, named, moments, trained), communicator)
     attributes = {"long_name": "time", "units": score.process.time_units}
@@ -158,6 +161,22 @@ def check_quantities(
             quantity.check(process, references, components)
         except ValueError as error:
             raise type(error)(f"{name}: {error}") from error
+
+
+def check_reversed(reversal: Reversal | None, references: Collection[str]) -> None:
+    """Refuse names of scores to run backwards by that there are none of.
+
+    Arguments:
+        reversal: Settings; all is well when None.
+        references: Names of the references.
+
+    Raises:
+        ValueError: If a name is unknown; those known are listed.
+    """
+    known = [LEARNED, *references]
+    for name in (reversal.scores if reversal is not None else None) or ():
+        if name not in known:
+            raise ValueError(f"`reversal.scores` names {name!r}; there are {', '.join(known)}.")
 
 
 def _estimated(
@@ -217,13 +236,14 @@ def _needs_reversal(quantities: Mapping[str, Quantity]) -> bool:
 
 def _reversed(
     score: ScoreModel,
+    references: Mapping[str, Reference],
     start: xr.Dataset,
     stops: Sequence[float] | NDArray[np.float64],
     reversal: Reversal,
     seed: int,
     communicator: Communicator,
-) -> xr.Dataset:
-    """Return states run backwards from the last of the stops."""
+) -> dict[str, xr.Dataset]:
+    """Return states run backwards from the last of the stops, by the name of the score that did."""
     process, saved = score.process, np.asarray(start["time"].values, dtype=np.float64)
     first = score.time_range[0] if not _gives_density(process) else -np.inf
     near = sorted({nearest_saved(saved, float(time)) for time in stops})
@@ -236,18 +256,26 @@ def _reversed(
     states = frames(process, part, torch.float64)
     low, high = states.amin((0, 1)), states.amax((0, 1))
     margin = BOX_MARGIN * (high - low)
-    return reversed_states(
-        process,
-        FromInitialLaw(score),
-        states[-1],
-        times,
-        reversal,
-        seed=seed,
-        start=float(saved[0]),
-        walls=(low - margin, high + margin),
-        device=next(score.parameters()).device,
-        communicator=communicator,
-    )
+    made = {}
+    for name in reversal.scores or [LEARNED]:
+        known: tuple[ScoreFunction, float] = (score, score.time_range[0])
+        if name != LEARNED:
+            known = at_all_times(references[name], saved.tolist(), times[-1])
+        if known[1] > times[0] and not _gives_density(process):
+            raise ValueError(f"{name} is known from time {known[1]:g} on, and cannot be run back to {times[0]:g}.")
+        made[name] = reversed_states(
+            process,
+            FromInitialLaw(known[0], process, known[1]),
+            states[-1],
+            times,
+            reversal,
+            seed=seed,
+            start=float(saved[0]),
+            walls=(low - margin, high + margin),
+            device=next(score.parameters()).device,
+            communicator=communicator,
+        )
+    return made
 
 
 def _gives_density(process: Process) -> bool:

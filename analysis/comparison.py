@@ -22,6 +22,8 @@ class Reversal:
         scheme: Registered name of the integration scheme.
         times: Saved times to stop at, the last of which they start from; those of the tables when null. Before the
             first time at which the score is trained the score of the initial law takes over by and by.
+        scores: Which scores states are run backwards by: ``learned``, names of references; the learned one alone when
+            null. A reference that is computed at some times alone is taken linear in time between those of the frames.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -31,8 +33,11 @@ class Reversal:
     dt: float | None = None
     scheme: str = "heun"
     times: list[float] | None = None
+    scores: list[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.scores is not None and (not self.scores or len(set(self.scores)) < len(self.scores)):
+            raise ValueError(f"`reversal.scores` must name one or more different scores; got {self.scores}.")
         if self.times is not None and not (len(set(self.times)) > 1 and all(map(math.isfinite, self.times))):
             raise ValueError(f"`reversal.times` must be two or more different times; got {self.times}.")
         if self.paths < 2:
@@ -54,7 +59,7 @@ class Comparison:
             over the run.
         paths: States in a frame to average over, taken from the last paths, which hold those not trained on.
         blocks: Independent blocks of paths, whose scatter is held against the standard errors.
-        reversal: How states are run backwards by the learned score, for quantities that ask for it.
+        reversal: How states are run backwards, for quantities that ask for it.
     """
 
     references: list[dict[str, Any]] | None = None

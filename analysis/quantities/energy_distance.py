@@ -31,7 +31,7 @@ ROWS = 1024  # of a matrix of distances held at once
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EnergyDistance(Quantity):
-    """The energy distance between simulated states and those that the learned score makes, run backwards.
+    """The energy distance between simulated states and those that a score makes, run backwards.
 
     Arguments:
         scales: Lengths to measure variables in, by name; the standard deviation of a variable where not given.

@@ -80,7 +80,7 @@ class Subject:
         times: Saved times at which the score is trained, increasing.
         shown: A few of them, for what is costly or large.
         blocks: Number of blocks that the paths are divided into.
-        reversed: States run backwards by the learned score, in forward time, at the shown times; None where no
+        reversed: States run backwards by the scores of some names, in forward time, at the shown times; none where no
             quantity asks for them.
     """
 
@@ -90,7 +90,7 @@ class Subject:
     times: NDArray[np.float64]
     shown: NDArray[np.float64]
     blocks: int
-    reversed: xr.Dataset | None = None
+    reversed: Mapping[str, xr.Dataset] = dataclasses.field(default_factory=dict)
 
     @property
     def process(self) -> Process:
@@ -124,7 +124,7 @@ class Quantity(abc.ABC):
 
     Attributes:
         group: Entry point group of quantities.
-        needs_reversal: Whether it asks for states run backwards by the learned score.
+        needs_reversal: Whether it asks for states run backwards.
     """
 
     group: ClassVar[str] = "physcore.quantities"

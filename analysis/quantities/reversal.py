@@ -1,9 +1,9 @@
-r"""Samples that a learned score makes: states of the last time run backwards by the reverse-time process.
+r"""Samples that a score makes: states of the last time run backwards by the reverse-time process.
 
 They are carried from each wanted time to the one before by a scheme of the registry. Paths are divided in fixed
 blocks that the ranks share, and their noise is a function of (seed, stage, path, step).
 
-Before the first time at which a score is trained it is drawn out towards the initial law's, which is known:
+Before the first time :math:`t_1` at which a score is known it is drawn out towards the initial law's, which is known:
 
 .. math:: s(x, t) = \left(1 - t / t_1\right) \nabla \log q_0(x) + (t / t_1)\,s_\theta(x, t_1), \qquad 0 \le t < t_1 .
 
@@ -30,7 +30,6 @@ from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.registry import build
 from physcore.reverse.reversed_process import ReversedProcess
-from physcore.score.model import ScoreModel
 from physcore.score.score_function import ScoreFunction
 from physcore.stepping import Stepping, stepper_for
 from physcore.streams import Streams
@@ -47,25 +46,29 @@ Walls = tuple[Tensor, Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class FromInitialLaw:
-    """A learned score, drawn out to the initial law's before its first trained time.
+    """A score, drawn out to the initial law's before the first time at which it is known.
 
     Arguments:
-        trained: The learned score.
+        known: The score.
+        process: The process.
+        first: The first time at which it is known.
     """
 
-    trained: ScoreModel
+    known: ScoreFunction
+    process: Process
+    first: float
 
     def score(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the score; see ``ScoreFunction.score``."""
-        first, moment = self.trained.time_range[0], float(time)
-        if moment >= first or first <= 0:
-            return self.trained.score(state, time)
-        share = max(0.0, moment) / first
+        moment = float(time)
+        if moment >= self.first or self.first <= 0:
+            return self.known.score(state, time)
+        share = max(0.0, moment) / self.first
         with torch.enable_grad():
             watched = state.detach().double().requires_grad_()
-            density = self.trained.process.initial_log_density(watched).sum()
+            density = self.process.initial_log_density(watched).sum()
             initial = torch.autograd.grad(density, watched)[0].to(state)
-        return (1 - share) * initial + share * self.trained.score(state, torch.as_tensor(first))
+        return (1 - share) * initial + share * self.known.score(state, torch.as_tensor(self.first))
 
 
 def reversed_states(

@@ -1,4 +1,4 @@
-r"""Density of simulated states beside that of states which the learned score makes, run backwards, on bins.
+r"""Density of simulated states beside that of states which a score makes, run backwards, on bins.
 
 .. math:: q_B = P(X_t \in B) / |B|
 
@@ -18,7 +18,7 @@ import xarray as xr
 
 from analysis.quantities.bins import Bins, checked_plane
 from analysis.quantities.blocks import Block, Sums
-from analysis.quantities.quantity import LEARNED, Estimator, Quantity, Subject
+from analysis.quantities.quantity import Estimator, Quantity, Subject
 from analysis.quantities.reversed_sample import ReversedSample, check_reversible
 from analysis.references.reference import Reference
 from physcore.process import Process
@@ -47,9 +47,9 @@ class ReversedDensity(Quantity):
 
     def estimator(self, subject: Subject, name: str) -> Estimator | None:
         """Return how it is estimated; see ``Quantity.estimator``."""
-        if name != LEARNED:
+        if name not in subject.reversed:
             return None
-        sample, plane = ReversedSample(subject), checked_plane(subject.process, self.variables, self.bins)
+        sample, plane = ReversedSample(subject, name), checked_plane(subject.process, self.variables, self.bins)
         bins = Bins.around(subject.process, subject.trajectories, sample.times, plane, self.bins)
 
         def work(block: Block) -> Sums:

@@ -1,4 +1,4 @@
-"""Simulated states beside those that a learned score makes, run backwards: distances block by block.
+"""Simulated states beside those that a score makes, run backwards: distances block by block.
 
 Of each block the reversed states are held against as many simulated ones; the ``floor`` is the same distance between
 two sets of simulated states, of which a reversal by the exact score could not be told apart.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.quantities.blocks import Block, Sums
 from analysis.quantities.path_means import PathMeans
-from analysis.quantities.quantity import LEARNED, Estimator, Subject
+from analysis.quantities.quantity import Estimator, Subject
 from physcore.diffusivity import check_additive
 from physcore.process import Process
 from physcore.trajectory import frames
@@ -55,18 +55,15 @@ class ReversedSample:
     """The reversed states that stand beside each block of paths.
 
     Arguments:
-        subject: What is compared; it holds reversed states.
-
-    Raises:
-        ValueError: If it does not.
+        subject: What is compared.
+        name: Name of a score by which states were run backwards.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        if subject.reversed is None:
-            raise ValueError("`subject` must hold states that were run backwards.")
-        self.times = np.asarray(subject.reversed["time"].values, dtype=np.float64)
-        self.held = int(subject.reversed.attrs.get("held", 0))
-        self._states = frames(subject.process, subject.reversed, torch.float64)
+    def __init__(self, subject: Subject, name: str) -> None:
+        made = subject.reversed[name]
+        self.times = np.asarray(made["time"].values, dtype=np.float64)
+        self.held = int(made.attrs.get("held", 0))
+        self._states = frames(subject.process, made, torch.float64)
         self._paths = subject.trajectories.sizes["path"]
 
     def all_at(self, index: int) -> Tensor:
@@ -90,14 +87,14 @@ def beside_reversed(
 
     Arguments:
         subject: What is compared.
-        name: Name of the score; there is no estimator for a reference.
+        name: Name of the score; there is no estimator for one by which nothing was run backwards.
         scales: Lengths to measure variables in, by name; the standard deviation of a variable where not given.
         distance: From two sets of states ``(path, component)``, as many of each, to a number.
         title: What the value is.
     """
-    if name != LEARNED:
+    if name not in subject.reversed:
         return None
-    sample = ReversedSample(subject)
+    sample = ReversedSample(subject, name)
     times = sample.times[:-1]  # at the last time the states are simulated ones
     spread = sample.all_at(len(times)).std(0)
     names = [variable.name for variable in subject.process.variables]

@@ -34,7 +34,7 @@ BLOCKS = 16
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SlicedWassersteinDistance(Quantity):
-    """The sliced Wasserstein distance between simulated states and those that the learned score makes, run backwards.
+    """The sliced Wasserstein distance between simulated states and those that a score makes, run backwards.
 
     Arguments:
         order: Exponent, at least 1.

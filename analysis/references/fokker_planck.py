@@ -33,7 +33,7 @@ from analysis.references.grid.march import Resolution
 from analysis.references.grid.options import Box, Options
 from analysis.references.grid.periods import check_turns
 from analysis.references.grid.pilot import Window, survey
-from analysis.references.grid.solution import Solution, refine
+from analysis.references.grid.solution import Solution, refine, with_young_times
 from analysis.references.grid.stationary import stationary_window
 from analysis.references.reference import Reference, scalar_time
 from physcore.process import Process
@@ -147,14 +147,14 @@ class FokkerPlanck(Reference):
         for concern in self._solution.concerns(self.process.driven, self._options.goal):
             warnings.warn(concern, stacklevel=2)
 
+    def supporting_times(self, times: Sequence[float]) -> list[float]:
+        """Return times from 0 on, denser where the law is young; see ``Reference.supporting_times``."""
+        return with_young_times(times)
+
     def prepare_from(self, file: Path, times: Sequence[float]) -> None:
         """Take the solution from a file where it was left before, else solve and leave it there.
 
-        A file of another process, other options or other times is replaced.
-
-        Arguments:
-            file: The file.
-            times: Times, none negative; see ``prepare``.
+        A file of another process, other options or other times is replaced. See ``Reference.prepare_from``.
         """
         if file.exists():
             with contextlib.suppress(ValueError):

@@ -33,6 +33,17 @@ class Reference(abc.ABC):
         """
         self.prepare(times)
 
+    def supporting_times(self, times: Sequence[float]) -> list[float] | None:
+        """Return times to prepare for, so that the score can be had at all times between the first and the last.
+
+        Arguments:
+            times: Times of simulated frames, increasing.
+
+        Returns:
+            Times, increasing; None for a closed form, which answers at any time.
+        """
+        return None if type(self).prepare is Reference.prepare else list(times)
+
     @abc.abstractmethod
     def score(self, state: Tensor, time: Tensor | float) -> Tensor:
         """Return the score of the law at one time.

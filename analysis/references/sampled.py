@@ -1,6 +1,7 @@
 """References that are learned from simulated states."""
 
 import abc
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -99,6 +100,10 @@ class SampledReference(Reference):
         """
         moment = nearest_saved(self.times, time)
         return frames(self.process, self.pool.sel(time=[moment]), torch.float64)[0]
+
+    def supporting_times(self, times: Sequence[float]) -> list[float]:
+        """Return times at which there are samples, to the last of the times; see ``Reference.supporting_times``."""
+        return [float(time) for time in self.times if time <= times[-1] * (1 + 1e-9)]
 
     @abc.abstractmethod
     def learn(self, time: float) -> Learned:

@@ -82,6 +82,10 @@ class TransitionMixture(SampledReference):
         for time in times:
             self.lag(float(time))
 
+    def supporting_times(self, times: Sequence[float]) -> list[float]:
+        """Return the times that are later than the first frame; see ``Reference.supporting_times``."""
+        return super().supporting_times(times)[1:]
+
     def lag(self, time: float) -> float:
         """Return the lag that is used for the score at a time."""
         return time - self._start(time)

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from analysis import Exact, GaussianFit, Reference, Reversal, evaluate, kernel_stein_discrepancy
+from analysis import Exact, FokkerPlanck, GaussianFit, Reference, Reversal, evaluate, kernel_stein_discrepancy
 from analysis.command import check_stops
 from analysis.comparison import Comparison
 from analysis.quantities import blocks as blocks_module
 from analysis.quantities.calibration import calibration
 from analysis.quantities.quantity import Quantity
+from analysis.quantities.score_between_times import at_all_times
 from analysis.table import quantity_tables
 from physcore import Communicator
 from physcore.process import Process
@@ -397,3 +398,38 @@ def test_a_stein_discrepancy_passes_the_exact_score_and_not_a_stretched_one(
     alone = kernel_stein_discrepancy(TRAP, Stretched(0.8), states, replicates=200).isel(time=0)
     for name in ("value", "standard_error", "v_statistic", "p_value", "states"):
         np.testing.assert_allclose(wrong[name].sel(score="learned", time=0.5), alone[name], rtol=1e-9)
+
+
+def test_states_run_backwards_by_references_too_each_with_a_row_of_its_own(data: xr.Dataset) -> None:
+    part = data.isel(path=slice(2000), time=slice(None, None, 2))
+    references = {
+        "exact": Exact(TRAP),
+        "fokker-planck": FokkerPlanck(TRAP, cells=(32, 32)),
+        "gaussian-fit": GaussianFit(TRAP, part),
+    }
+    reversal = Reversal(paths=512, dt=0.25, scores=["learned", *references])
+    found = evaluate(
+        Stretched(1.5), references, part, quantities("energy-distance"), shown=[0.25, 1.0], reversal=reversal, blocks=8,
+        start=data,
+    )["energy-distance"].to_dataset().sel(time=0.25)  # fmt: skip
+    assert list(found["score"].values) == reversal.scores
+    far = (found["value"] - found["floor"]) / np.hypot(found["standard_error"], found["floor_standard_error"])
+    assert float(far.sel(score="learned")) > 8
+    assert float(np.abs(far.sel(score=list(references))).max()) < 5
+    with pytest.raises(ValueError, match=r"`reversal.scores` names 'kernel-density'; there are learned, exact"):
+        evaluated(data, quantities("energy-distance"), reversal=Reversal(scores=["kernel-density"]))
+
+
+def test_a_score_between_times_is_linear_and_stays_beyond_them() -> None:
+    class Rising(Exact):
+        def score(self, state: Tensor, time: Tensor | float) -> Tensor:
+            return torch.full_like(state, float(time) ** 2)
+
+        def supporting_times(self, times: Sequence[float]) -> list[float]:
+            return list(times)
+
+    score, first = at_all_times(Rising(TRAP), [1.0, 2.0, 4.0, 8.0], 4.0)
+    assert first == 1.0
+    state = torch.zeros(3, 2)
+    for time, expected in ((0.5, 1.0), (1.0, 1.0), (1.5, 2.5), (2.0, 4.0), (3.0, 10.0), (4.0, 16.0), (5.0, 16.0)):
+        torch.testing.assert_close(score.score(state, torch.tensor(time)), torch.full_like(state, expected))

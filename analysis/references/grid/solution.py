@@ -14,10 +14,11 @@ from analysis.references.grid.stationary import settled, stationary_step
 from analysis.references.grid.table import LogDensityTable
 from physcore.process import Process
 
-__all__ = ["Solution", "refine", "solve"]
+__all__ = ["Solution", "refine", "solve", "with_young_times"]
 
 EDGE = 1e-5  # probability in the outermost cells that is no longer negligible
 MASS_ERROR = 1e-3
+TIMES_PER_HALVING, HALVINGS = 8, 10  # of the time since 0, at which a score is kept that is wanted at all times
 
 Announce = Callable[[Resolution], Callable[[float], None]]
 
@@ -182,3 +183,12 @@ def refine(
             tables = {time: table.cropped() for time, table in solution.tables.items()}
             return dataclasses.replace(solution, tables=tables)
         middle = fine
+
+
+def with_young_times(times: Sequence[float]) -> list[float]:
+    """Return times with others from 0 on, at a constant ratio, where the law is young and changes fast."""
+    young = times[-1] * 2.0 ** (-np.arange(HALVINGS * TIMES_PER_HALVING) / TIMES_PER_HALVING)
+    distinct: dict[str, float] = {}
+    for time in (0.0, *times, *young.tolist()):
+        distinct.setdefault(f"{time:.6g}", time)
+    return sorted(distinct.values())

@@ -121,8 +121,9 @@ def cell_integrals(positions: Array, count: int, periodic: bool) -> Matrix:
     columns += count * lines * faces
     weights = np.where(faces, 0.0, 1.0)
     weights[first + whole] = 0.0
-    for foot, sign, cell_at, face_at in ((slice(None, -1), -1, first, first + cells), (slice(1, None), 1, first + whole, first + cells + whole)):
+    for foot, sign, ahead in ((slice(None, -1), -1.0, 0), (slice(1, None), 1.0, whole)):
         in_cell, below, above = (sign * each[foot].ravel() for each in left_of_foot)
+        cell_at, face_at = first + ahead, first + cells + ahead
         weights[cell_at] += in_cell
         weights[face_at] += below
         weights[face_at + 1] += above
