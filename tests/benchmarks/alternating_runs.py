@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["Contestant", "Timing", "alternate", "options", "summary", "table", "timed", "write"]
+__all__ = ["Contestant", "Record", "Timing", "alternate", "options", "summary", "table", "timed", "write"]
 
 Row = dict[str, Any]
 
