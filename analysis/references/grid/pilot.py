@@ -3,7 +3,7 @@ r"""Where the density lives and how fast it moves, from a few thousand paths.
 The box of a time window is the range of pilot paths whose noise and initial spread are inflated by a factor
 :math:`c`. By the small-noise scaling of large deviations a set that an inflated path reaches with probability
 :math:`q` is reached by a true one with about :math:`q^{c^2}`; the extremes of :math:`N` paths, :math:`q = 1/N`, so
-bound the density to :math:`N^{-c^2}`, 5e-12 for 2048 paths and :math:`c = 1.85`, whatever the drift does to the tails.
+bound the density to :math:`N^{-c^2}`, 4e-11 for 2048 paths and :math:`c = 1.77`, whatever the drift does to the tails.
 
 A step is half of its noise, the drift alone, and the other half of the same noise; of a linear drift that relaxes at
 the rate :math:`k` the variance comes out as :math:`\tfrac{k \Delta t}{2} \coth \tfrac{k \Delta t}{2}` of the true
@@ -28,9 +28,9 @@ __all__ = ["SEED", "Survey", "Turns", "Window", "initial_paths", "is_steady", "s
 
 PATHS = 2048
 SEED = 20240707
-INFLATION = 1.85
+INFLATION = {1: 1.77, 2: 1.85, 3: 1.77}  # by dimension; the more, the fewer records there are
 STIFFNESS = 0.5  # largest rate times step of a pilot step
-RECORDS = 32  # fewest steps of a pilot
+RECORDS = {1: 256, 2: 32, 3: 256}  # fewest steps of a pilot, by dimension; in two the grid costs no more than it
 RECORDS_IN_TIME = 256  # the same where drift or noise depend on time
 ASKED = 48  # times at which they are asked whether they do
 MOST_STEPS = 200_000
@@ -133,7 +133,7 @@ def initial_paths(process: Process, generator: torch.Generator) -> Tensor:
     """Return initial states, true ones and those of inflated spread, shape ``(2, path, component)``."""
     true = process.sample_initial(PATHS, generator).double()
     centre = true.mean(0)
-    return torch.stack([true, centre + INFLATION * (true - centre)])
+    return torch.stack([true, centre + INFLATION[process.dimension] * (true - centre)])
 
 
 def survey(process: Process, duration: float, turns: Turns | None = None) -> Survey:
@@ -152,9 +152,9 @@ def survey(process: Process, duration: float, turns: Turns | None = None) -> Sur
     """
     generator = torch.Generator().manual_seed(SEED)
     paths = initial_paths(process, generator)
-    scale = torch.tensor([1.0, INFLATION], dtype=torch.float64)[:, None, None]
+    scale = torch.tensor([1.0, INFLATION[process.dimension]], dtype=torch.float64)[:, None, None]
     steady = is_steady(process, paths[1, :ASKED], duration * np.modf((np.arange(ASKED) + 0.5) * GOLDEN)[0])
-    longest = duration / (RECORDS if steady else RECORDS_IN_TIME)
+    longest = duration / (RECORDS[process.dimension] if steady else RECORDS_IN_TIME)
     times, lower, upper, rates = [], [], [], []
     time = 0.0
     while True:

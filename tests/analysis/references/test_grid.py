@@ -8,6 +8,7 @@ from torch import Tensor
 from analysis.references.grid.cells import Cells
 from analysis.references.grid.characteristics import feet
 from analysis.references.grid.diffusion import Convolution, NarrowConvolution, Shear, gaussian_kick, gaussian_weights
+from analysis.references.grid.lattice import steps_along_lattice
 from analysis.references.grid.reconstruction import averages, centre_values
 from analysis.references.grid.transport import Remap
 from simulations.processes.lorenz63 import Lorenz63
@@ -126,10 +127,33 @@ def test_a_correlated_kick_has_its_covariance(rank: int) -> None:
 def test_correlated_noise_may_act_on_one_periodic_axis_but_not_on_two() -> None:
     covariance = np.array([[1.0, 0.5], [0.5, 1.0]])
     one = Cells(lower=(-2.0, -5.0), upper=(2.0, 5.0), counts=(64, 64), periodic=(True, False))
-    assert len(gaussian_kick(covariance, one)) == 4
+    points = one.points().numpy()
+    mass = np.exp(-0.5 * np.square(points).sum(-1) / 0.04)
+    mass /= mass.sum()
+    for operation in gaussian_kick(0.04 * covariance, one):
+        mass = operation(mass)
+    found = np.einsum("ab,abi,abj->ij", mass, points, points)
+    np.testing.assert_allclose(found, 0.04 * (np.eye(2) + covariance), atol=1e-6)
     both = Cells(lower=(-2.0, -2.0), upper=(2.0, 2.0), counts=(64, 64), periodic=(True, True))
     with pytest.raises(ValueError, match="correlated between two periodic components"):
         gaussian_kick(covariance, both)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_covariance_is_the_sum_of_its_steps_along_the_grid(dimension: int) -> None:
+    generator = np.random.default_rng(1)
+    found = 0
+    for _ in range(50):
+        factor = generator.normal(size=(dimension, dimension))
+        covariance = factor @ factor.T
+        steps = steps_along_lattice(covariance)
+        if steps is not None:
+            found += 1
+            assert min(variance for _, variance in steps) > 0
+            total = sum(variance * np.outer(vector, vector) for vector, variance in steps)
+            np.testing.assert_allclose(total, covariance, atol=1e-9 * np.trace(covariance))
+    assert found > 15
+    assert steps_along_lattice(np.ones((dimension, dimension))) is None
 
 
 def test_feet_are_found_once_where_the_drift_does_not_depend_on_an_axis() -> None:
