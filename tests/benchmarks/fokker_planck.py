@@ -52,7 +52,7 @@ from simulations import (
 MOMENT = 2.0
 STATES = 20_000
 OURS = (32, 48, 64, 96, 128)
-THEIRS = (48, 64, 96, 128, 192, 256)
+THEIRS = (64, 96, 128, 192, 256)
 PROCESSES = {
     "peer": ActiveOrnsteinUhlenbeck(diffusivity=0.1),
     "broad": ActiveOrnsteinUhlenbeck(diffusivity=1.0),
