@@ -8,8 +8,8 @@ density is thus positive and conserved to rounding at any step, and noise may ac
 follows pilot paths (``grid.pilot``); grid and step are refined until the score agrees with itself
 (``grid.refinement``). The stationary law is where the steps leave the density as it is (``grid.stationary``).
 
-In three dimensions a solution of :math:`n` cells works in up to 800 bytes a cell, 1.7 GB at the largest default grid,
-and keeps 8 bytes a cell at each time, 1 GB in all, with which refinement ends.
+In three dimensions an inertial active particle in a spring took 0.39 GB above the interpreter's 0.59 GB at one time and
+128^3 cells, measured; drifts that depend on more axes take more. Each time keeps 8 bytes a cell, 1 GB at most in all.
 """
 
 import contextlib

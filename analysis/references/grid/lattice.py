@@ -82,7 +82,8 @@ def orthogonal(others: list[Vector]) -> Vector:
     """Return the integer vector orthogonal to one vector in two dimensions, or to two in three."""
     if len(others) == 1:
         return np.array([-others[0][1], others[0][0]])
-    return np.cross(*others)
+    crossed: Vector = np.cross(others[0], others[1]).astype(np.int64)
+    return crossed
 
 
 class CellShear:
