@@ -58,9 +58,9 @@ PROCESSES = {
     "broad": ActiveOrnsteinUhlenbeck(diffusivity=1.0),
     "well": ActiveOrnsteinUhlenbeck(diffusivity=0.5, potential=DoubleWellPotential(), initial_width=0.5),
 }
-BOXES = {  # as tight as the errors allow
+BOXES = {  # as tight as the errors allow; a state next to an end would be all of fplanck's error in ``broad``
     "peer": ((-5.4, 5.4), (-5.2, 5.2)),
-    "broad": ((-7.2, 7.2), (-5.2, 5.2)),
+    "broad": ((-8.5, 8.5), (-6.5, 6.5)),
     "well": ((-3.2, 3.2), (-5.2, 5.2)),
 }
 Row = dict[str, Any]
