@@ -48,7 +48,7 @@ class SharedArray:
         for index in itertools.product(*map(range, values.shape[:-1])):
             place = tuple(first + step for first, step in zip(corner, (*index, 0), strict=True))
             row = values[index]
-            offset = int(np.ravel_multi_index(place, self._shape)) * self._dtype.itemsize
+            offset = int(np.ravel_multi_index(place, self._shape) * self._dtype.itemsize)
             if os.pwrite(self._file, row, offset) < row.nbytes:
                 raise MemoryError(f"no memory left for trajectories of shape {self._shape}")
 
