@@ -11,11 +11,12 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #if D > 4 /* one copy of what is long: compilers take long over many */
 #define PRODUCT static __attribute__((noinline)) void
-#define UNROLL_ROWS
 #else
 #define PRODUCT INLINE void
-#define UNROLL_ROWS UNROLL
 #endif
+#define ROWS (D > 4 ? (D + 1) / 2 : D) /* of a tile; as many entries as registers hold */
+#define REST (D - ROWS)
+#define OTHER(n) (REST ? (n) % 2 : 0) /* of two matrices that take turns, one in few components */
 #define LARGEST_NORM 0.25
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -24,7 +25,7 @@
 #else
 #define BYTES 16
 #endif
-#define TERMS (sizeof(real) == 4 ? 9 : 15) /* of the longest series */
+#define TERMS (sizeof(real) == 4 ? 8 : 14) /* of the longest series */
 #define LANES (BYTES / (int)sizeof(real))
 #define POWERS 4                          /* powers of the generator that are kept */
 #define BLOCKS (sizeof(real) == 4 ? 2 : 3) /* POWERS * BLOCKS is the degree of the short propagator */
@@ -37,6 +38,10 @@
 typedef real lanes __attribute__((vector_size(BYTES), may_alias));
 typedef whole masks __attribute__((vector_size(BYTES), may_alias));
 
+static const real INVERSE_FACTORIALS[] = {
+    1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
+    1.0 / 39916800, 1.0 / 479001600};
+
 typedef struct {
     lanes jacobian[D][D], force[D], diffusion[D][D], duration;
     lanes force_rate[D], diffusion_rate[D][D]; /* where RATES */
@@ -45,6 +50,18 @@ typedef struct {
 typedef struct {
     lanes propagator[D][D], displacement[D], covariance[D][D];
 } Flow;
+
+/* A number that stays in its register. Of many components compilers would read it again at each use, and a product then
+   takes as long as its reading does. */
+INLINE lanes held(lanes x)
+{
+#if D > 4 && defined(__x86_64__)
+    __asm__("" : "+v"(x));
+#elif D > 4 && defined(__aarch64__)
+    __asm__("" : "+w"(x));
+#endif
+    return x;
+}
 
 INLINE lanes only(lanes x, masks chosen) { return (lanes)((masks)x & chosen); }
 
@@ -72,17 +89,41 @@ INLINE void put(lanes x, real *to, int width)
             to[l] = x[l];
 }
 
-PRODUCT multiply(const lanes a[D][D], const lanes b[D][D], lanes product[D][D])
+/* Rows i0 .. i0 + rows - 1 and likewise columns of product <- a b + base, summed in registers. */
+INLINE void multiply_tile(
+    const lanes a[D][D], const lanes b[D][D], const lanes base[D][D], lanes product[D][D], int i0, int rows, int j0,
+    int columns)
 {
-    UNROLL_ROWS for (int i = 0; i < D; i++) {
-        lanes row[D];
-        UNROLL for (int j = 0; j < D; j++)
-            row[j] = a[i][0] * b[0][j];
-        UNROLL for (int k = 1; k < D; k++)
-            UNROLL for (int j = 0; j < D; j++)
-                row[j] += a[i][k] * b[k][j];
-        UNROLL for (int j = 0; j < D; j++)
-            product[i][j] = row[j];
+    lanes sums[ROWS][ROWS];
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns; j++) {
+            sums[i][j] = (lanes){0};
+            if (base)
+                sums[i][j] = base[i0 + i][j0 + j];
+        }
+    UNROLL for (int k = 0; k < D; k++) {
+        lanes row[ROWS];
+        UNROLL for (int j = 0; j < columns; j++)
+            row[j] = held(b[k][j0 + j]);
+        UNROLL for (int i = 0; i < rows; i++) {
+            const lanes entry = held(a[i0 + i][k]);
+            UNROLL for (int j = 0; j < columns; j++)
+                sums[i][j] += entry * row[j];
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns; j++)
+            product[i0 + i][j0 + j] = sums[i][j];
+}
+
+/* product <- a b + base, without base where that is 0; base may be the product, and in few components so may a and b. */
+PRODUCT multiply(const lanes a[D][D], const lanes b[D][D], const lanes base[D][D], lanes product[D][D])
+{
+    multiply_tile(a, b, base, product, 0, ROWS, 0, ROWS);
+    if (REST) {
+        multiply_tile(a, b, base, product, 0, ROWS, ROWS, REST);
+        multiply_tile(a, b, base, product, ROWS, REST, 0, ROWS);
+        multiply_tile(a, b, base, product, ROWS, REST, ROWS, REST);
     }
 }
 
@@ -98,57 +139,121 @@ INLINE void act(const lanes a[D][D], const lanes v[D], lanes product[D])
         product[i] = sums[i];
 }
 
-/* term <- (g term + term g^T) * factor, term symmetric. */
-PRODUCT act_both_sides(const lanes g[D][D], lanes term[D][D], real factor)
+/* A tile of next <- (g term + term g^T) * factor, which is added to the lower half of sum. */
+INLINE void act_both_sides_tile(
+    const lanes g[D][D], const lanes term[D][D], lanes next[D][D], lanes sum[D][D], real factor, int i0, int rows, int j0,
+    int columns)
 {
-    lanes product[D][D];
-    multiply(g, term, product);
-    UNROLL for (int i = 0; i < D; i++)
-        UNROLL for (int j = 0; j <= i; j++)
-            term[i][j] = term[j][i] = (product[i][j] + product[j][i]) * factor;
+    lanes sums[ROWS][ROWS];
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns && j0 + j <= i0 + i; j++)
+            sums[i][j] = (lanes){0};
+    UNROLL for (int k = 0; k < D; k++) {
+        lanes row[ROWS], column[ROWS];
+        UNROLL for (int j = 0; j < columns; j++) {
+            row[j] = held(term[k][j0 + j]);
+            column[j] = held(g[j0 + j][k]);
+        }
+        UNROLL for (int i = 0; i < rows; i++) {
+            const lanes left = i0 == j0 ? column[i] : held(g[i0 + i][k]);
+            const lanes right = i0 == j0 ? row[i] : held(term[k][i0 + i]);
+            UNROLL for (int j = 0; j < columns && j0 + j <= i0 + i; j++) {
+                sums[i][j] += left * row[j];
+                sums[i][j] += right * column[j];
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns && j0 + j <= i0 + i; j++) {
+            const lanes entry = sums[i][j] * factor;
+            next[i0 + i][j0 + j] = next[j0 + j][i0 + i] = entry;
+            sum[i0 + i][j0 + j] += entry;
+        }
 }
 
-/* sum <- f s f^T + sum, all symmetric but f. */
-PRODUCT add_carried(const lanes f[D][D], const lanes s[D][D], lanes sum[D][D])
+/* next <- (g term + term g^T) * factor, which is added to the lower half of sum; term is symmetric. In few components
+   next may be the term. */
+PRODUCT act_both_sides(const lanes g[D][D], const lanes term[D][D], lanes next[D][D], lanes sum[D][D], real factor)
+{
+    if (REST) {
+        act_both_sides_tile(g, term, next, sum, factor, 0, ROWS, 0, ROWS);
+        act_both_sides_tile(g, term, next, sum, factor, ROWS, REST, 0, ROWS);
+        act_both_sides_tile(g, term, next, sum, factor, ROWS, REST, ROWS, REST);
+    } else {
+        lanes product[D][D];
+        multiply(g, term, 0, product);
+        UNROLL for (int i = 0; i < D; i++)
+            UNROLL for (int j = 0; j <= i; j++) {
+                next[i][j] = next[j][i] = (product[i][j] + product[j][i]) * factor;
+                sum[i][j] += next[i][j];
+            }
+    }
+}
+
+/* A tile of sum <- half f^T + sum. */
+INLINE void add_carried_tile(
+    const lanes half[D][D], const lanes f[D][D], lanes sum[D][D], int i0, int rows, int j0, int columns)
+{
+    lanes sums[ROWS][ROWS];
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns && j0 + j <= i0 + i; j++)
+            sums[i][j] = sum[i0 + i][j0 + j];
+    UNROLL for (int k = 0; k < D; k++) {
+        lanes column[ROWS];
+        UNROLL for (int j = 0; j < columns; j++)
+            column[j] = held(f[j0 + j][k]);
+        UNROLL for (int i = 0; i < rows; i++) {
+            const lanes entry = held(half[i0 + i][k]);
+            UNROLL for (int j = 0; j < columns && j0 + j <= i0 + i; j++)
+                sums[i][j] += entry * column[j];
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns && j0 + j <= i0 + i; j++)
+            sum[i0 + i][j0 + j] = sum[j0 + j][i0 + i] = sums[i][j];
+}
+
+/* sum <- f sum f^T + sum, sum symmetric. */
+PRODUCT add_carried(const lanes f[D][D], lanes sum[D][D])
 {
     lanes half[D][D];
-    multiply(f, s, half);
+    multiply(f, sum, 0, half);
+    add_carried_tile(half, f, sum, 0, ROWS, 0, ROWS);
+    if (REST) {
+        add_carried_tile(half, f, sum, ROWS, REST, 0, ROWS);
+        add_carried_tile(half, f, sum, ROWS, REST, ROWS, REST);
+    }
+}
+
+INLINE void mirror(lanes matrix[D][D])
+{
     UNROLL for (int i = 0; i < D; i++)
-        UNROLL for (int j = 0; j <= i; j++) {
-            lanes entry = sum[i][j];
-            UNROLL for (int k = 0; k < D; k++)
-                entry += half[i][k] * f[j][k];
-            sum[i][j] = sum[j][i] = entry;
-        }
+        UNROLL for (int j = 0; j < i; j++)
+            matrix[j][i] = matrix[i][j];
 }
 
 /* The exponential of a small matrix: its Taylor polynomial after Paterson and Stockmeyer. */
 static __attribute__((noinline)) void exponential(const lanes g[D][D], lanes result[D][D])
 {
-    lanes powers[POWERS][D][D], product[D][D];
-    real inverse[POWERS * 3 + 1];
-    inverse[0] = 1;
-    for (int n = 1; n <= POWERS * BLOCKS; n++)
-        inverse[n] = inverse[n - 1] / n;
-    UNROLL for (int i = 0; i < D; i++)
-        UNROLL for (int j = 0; j < D; j++)
-            powers[0][i][j] = g[i][j];
-    multiply(g, g, powers[1]);
-    multiply(g, powers[1], powers[2]);
-    multiply(powers[1], powers[1], powers[3]);
+    lanes square[D][D], cube[D][D], fourth[D][D], other[D][D];
+    multiply(g, g, 0, square);
+    multiply(g, square, 0, cube);
+    multiply(square, square, 0, fourth);
     for (int block = BLOCKS - 1; block >= 0; block--) {
-        const real *c = inverse + POWERS * block;
-        if (block == BLOCKS - 1)
-            UNROLL for (int i = 0; i < D; i++)
-                UNROLL for (int j = 0; j < D; j++)
-                    product[i][j] = powers[3][i][j] * c[POWERS];
-        else
-            multiply(powers[3], result, product);
+        const real *c = INVERSE_FACTORIALS + POWERS * block;
+        const int leading = block == BLOCKS - 1;
+        lanes(*const sum)[D] = block % 2 ? other : result, (*const last)[D] = block % 2 ? result : other;
         UNROLL for (int i = 0; i < D; i++)
-            UNROLL for (int j = 0; j < D; j++)
-                result[i][j] = product[i][j] + powers[2][i][j] * c[3] + powers[1][i][j] * c[2] + powers[0][i][j] * c[1];
-        UNROLL for (int i = 0; i < D; i++)
-            result[i][i] += c[0];
+            UNROLL for (int j = 0; j < D; j++) {
+                lanes entry = cube[i][j] * c[3] + square[i][j] * c[2] + g[i][j] * c[1];
+                if (i == j)
+                    entry += c[0];
+                if (leading)
+                    entry += fourth[i][j] * c[POWERS];
+                sum[i][j] = entry;
+            }
+        if (!leading)
+            multiply(fourth, last, sum, sum);
     }
 }
 
@@ -197,93 +302,105 @@ INLINE int length_of_series(double norm)
     return terms < TERMS ? terms : TERMS;
 }
 
-/* Solve; return nothing of lanes that are not finite. The propagator is computed where it is wanted or needed. */
+/* Move the lanes of a matrix that are not chosen to another that is zero there. */
+INLINE void leave(lanes matrix[D][D], lanes other[D][D], masks chosen)
+{
+    int all = 1;
+    for (int l = 0; l < LANES; l++)
+        all &= (int)chosen[l];
+    if (all)
+        return;
+    UNROLL for (int i = 0; i < D; i++)
+        UNROLL for (int j = 0; j < D; j++) {
+            other[i][j] = (lanes)((masks)other[i][j] | ((masks)matrix[i][j] & ~chosen));
+            matrix[i][j] = only(matrix[i][j], chosen);
+        }
+}
+
+/* Solve; return nothing of lanes that are not finite. Of the diffusion the lower half is read. The propagator is
+   computed where it is wanted or needed. */
 INLINE void solve(const Equation *equation, Flow *flow, int wanted, int width, int64_t *failures)
 {
-    lanes generator[D][D], vector[D], matrix[D][D], time;
-    lanes *const displacement = flow->displacement;
+    lanes generator[D][D], vector[D], matrix[1 + OTHER(1)][D][D], time;
+    lanes *const displacement = flow->displacement, (*const covariance)[D] = flow->covariance;
     masks doublings;
     double norm;
     const int most = halve(equation, &doublings, &time, &norm, width, failures), terms = length_of_series(norm);
 #if RATES
-    lanes force_drifting[D], vector_rate[D], diffusion_drifting[D][D], matrix_rate[D][D];
+    lanes force_drifting[D], vector_rate[D], diffusion_drifting[D][D], matrix_rate[1 + OTHER(1)][D][D];
 #endif
     UNROLL for (int i = 0; i < D; i++) {
         displacement[i] = vector[i] = equation->force[i] * time;
-        UNROLL for (int j = 0; j < D; j++) {
+        UNROLL for (int j = 0; j < D; j++)
             generator[i][j] = equation->jacobian[i][j] * time;
-            flow->covariance[i][j] = matrix[i][j] = equation->diffusion[i][j] * time;
-        }
+        UNROLL for (int j = 0; j <= i; j++)
+            covariance[i][j] = matrix[0][i][j] = matrix[0][j][i] = equation->diffusion[i][j] * time;
 #if RATES
         force_drifting[i] = vector_rate[i] = equation->force_rate[i] * time;
         displacement[i] += vector_rate[i] * time / 2;
-        UNROLL for (int j = 0; j < D; j++) {
-            diffusion_drifting[i][j] = matrix_rate[i][j] = equation->diffusion_rate[i][j] * time;
-            flow->covariance[i][j] += matrix_rate[i][j] * time / 2;
+        UNROLL for (int j = 0; j <= i; j++) {
+            const lanes rate = equation->diffusion_rate[i][j] * time;
+            diffusion_drifting[i][j] = matrix_rate[0][i][j] = matrix_rate[0][j][i] = rate;
+            covariance[i][j] += rate * time / 2;
         }
 #endif
     }
     for (int n = 1; n < terms; n++) {
         const real factor = (real)1 / (n + 1);
         act(generator, vector, vector);
-        act_both_sides(generator, matrix, factor);
+        act_both_sides(generator, matrix[OTHER(n - 1)], matrix[OTHER(n)], covariance, factor);
         UNROLL for (int i = 0; i < D; i++) {
             vector[i] *= factor;
             displacement[i] += vector[i];
-            UNROLL for (int j = 0; j < D; j++)
-                flow->covariance[i][j] += matrix[i][j];
         }
 #if RATES
         const lanes later = time / (real)(n + 2);
+        const lanes(*const rate)[D] = matrix_rate[OTHER(n)];
         act(generator, vector_rate, vector_rate);
-        act_both_sides(generator, matrix_rate, factor);
+        act_both_sides(generator, matrix_rate[OTHER(n - 1)], matrix_rate[OTHER(n)], diffusion_drifting, factor);
         UNROLL for (int i = 0; i < D; i++) {
             vector_rate[i] *= factor;
             force_drifting[i] += vector_rate[i];
             displacement[i] += vector_rate[i] * later;
-            UNROLL for (int j = 0; j < D; j++) {
-                diffusion_drifting[i][j] += matrix_rate[i][j];
-                flow->covariance[i][j] += matrix_rate[i][j] * later;
-            }
+            UNROLL for (int j = 0; j <= i; j++)
+                covariance[i][j] += rate[i][j] * later;
         }
 #endif
     }
-    if (most > 0 || wanted)
-        exponential(generator, flow->propagator);
+    mirror(covariance);
+    if (most == 0 && !wanted)
+        return;
+#if RATES
+    mirror(diffusion_drifting);
+#endif
+    /* Propagators of lanes that go on, and zero in the others; those of lanes that are done are put down. */
+    lanes carry[1 + OTHER(1)][D][D];
+    exponential(generator, carry[0]);
+    __builtin_memset(flow->propagator, 0, sizeof flow->propagator);
     for (int done = 0; done < most; done++) {
-        const masks on = doublings > done;
-        lanes carry[D][D], moved[D], sum[D][D];
-        UNROLL for (int i = 0; i < D; i++)
-            UNROLL for (int j = 0; j < D; j++) {
-                carry[i][j] = only(flow->propagator[i][j], on);
-                sum[i][j] = flow->covariance[i][j];
-            }
-        act(carry, displacement, moved);
+        lanes(*const propagator)[D] = carry[OTHER(done)], moved[D];
+        leave(propagator, flow->propagator, doublings > done);
+        act(propagator, displacement, moved);
         UNROLL for (int i = 0; i < D; i++)
             displacement[i] += moved[i];
 #if RATES
-        const lanes elapsed = only(time, on);
-        act(carry, force_drifting, moved);
+        const lanes elapsed = only(time, doublings > done);
+        add_carried(propagator, covariance);
+        act(propagator, force_drifting, moved);
         UNROLL for (int i = 0; i < D; i++) {
             displacement[i] += elapsed * force_drifting[i];
             force_drifting[i] += moved[i];
             UNROLL for (int j = 0; j < D; j++)
-                sum[i][j] += elapsed * diffusion_drifting[i][j];
+                covariance[i][j] += elapsed * diffusion_drifting[i][j];
         }
-        lanes rates[D][D];
-        __builtin_memcpy(rates, diffusion_drifting, sizeof rates);
-        add_carried(carry, rates, diffusion_drifting);
+        add_carried(propagator, diffusion_drifting);
         time += time;
+#else
+        add_carried(propagator, covariance);
 #endif
-        add_carried(carry, flow->covariance, sum);
-        lanes square[D][D];
         if (wanted || done + 1 < most)
-            multiply(carry, carry, square);
-        UNROLL for (int i = 0; i < D; i++)
-            UNROLL for (int j = 0; j < D; j++) {
-                flow->covariance[i][j] = sum[i][j];
-                if (wanted || done + 1 < most)
-                    flow->propagator[i][j] = (lanes)((masks)square[i][j] | ((masks)flow->propagator[i][j] & ~on));
-            }
+            multiply(propagator, propagator, 0, carry[OTHER(done + 1)]);
     }
+    if (wanted)
+        leave(carry[OTHER(most)], flow->propagator, (masks){0});
 }

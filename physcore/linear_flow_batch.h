@@ -15,8 +15,9 @@ int64_t solve_batch(
         Flow flow;
 #define FETCH(o, e) fetch(from[o] + n * column[o] + (e) * row[o], column[o], width)
         for (int i = 0; i < D; i++) {
-            for (int j = 0; j < D; j++) {
+            for (int j = 0; j < D; j++)
                 equation.jacobian[i][j] = FETCH(0, i * D + j);
+            for (int j = 0; j <= i; j++) {
                 equation.diffusion[i][j] = FETCH(2, i * D + j);
 #if RATES
                 equation.diffusion_rate[i][j] = FETCH(5, i * D + j);
