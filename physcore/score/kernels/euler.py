@@ -1,6 +1,7 @@
 """The kernel of one Euler-Maruyama step."""
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class Euler(Kernel):
 
     Source: Kloeden and Platen, Numerical Solution of Stochastic Differential Equations (1992), section 10.2.
     """
+
+    extrapolates: ClassVar[bool] = False
 
     def of(self, process: Process) -> Transitions:
         """Return the kernel of a process with noise on every component; see ``Kernel.of``."""

@@ -1,6 +1,7 @@
 """The exact Gaussian kernel, of processes that have one."""
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class ExactTransition(Kernel):
 
     Source: Gardiner, Handbook of Stochastic Methods (2004), section 4.4.6, for linear processes.
     """
+
+    extrapolates: ClassVar[bool] = False
 
     def of(self, process: Process) -> Transitions:
         """Return the exact kernel of a process, if it is known; see ``Kernel.of``."""

@@ -16,9 +16,16 @@ Transitions = Callable[[Tensor, Tensor, Tensor], LocalTransition]
 
 
 class Kernel(abc.ABC):
-    """A way to the Gaussian law of the state a lag after a known one."""
+    """A way to the Gaussian law of the state a lag after a known one.
+
+    Attributes:
+        group: Entry point group under which kernels are registered.
+        extrapolates: Whether slopes of the drift at the start are carried on over the lag, so that what grows there
+            grows for all of it; lags are limited where it does.
+    """
 
     group: ClassVar[str] = "physcore.kernels"
+    extrapolates: ClassVar[bool] = True
 
     @abc.abstractmethod
     def of(self, process: Process) -> Transitions:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from physcore.score.kernels import Kernel
-from physcore.score.lags.growth import Reals, longest_lags, steady
+from physcore.score.lags.growth import Reals, longest_lags, shortened, steady
 from physcore.score.lags.kernel_error import kernel_errors
 from physcore.score.lags.schedule import LagSchedule, Pilot
 from physcore.score.lags.tabulated import TabulatedLag
@@ -74,13 +74,13 @@ class AutomaticLag(LagSchedule):
             raise ValueError(f"the lag automatic needs three frames or more; got {len(frames)}.")
         longest = (frames[-1] - frames[0]) / 2 if self.longest is None else min(self.longest, frames[-1] - frames[0])
         shortest = min(float(np.median(np.diff(frames))), longest / 2)
-        limit = longest_lags(pilot, self.growth)
+        limit = longest_lags(pilot, kernel, self.growth)
         measured = _Measurement(pilot, kernel, np.geomspace(shortest, longest, LAGS), limit)
         # Closer together towards the start, where the law changes most.
         times = frames[0] + (frames[-1] - frames[0]) * np.linspace(0, 1, ENTRIES) ** 2
-        wanted = np.minimum(measured.best_lags(times, self.effective_samples), np.interp(times, *limit))
+        wanted = np.minimum(measured.best_lags(times, self.effective_samples), times - frames[0])
         # Rounded down, so that neither another processor's rounding nor ours takes a start before the first frame.
-        rounded = map(_rounded_down, steady(times, np.minimum(wanted, times - frames[0])))
+        rounded = map(_rounded_down, shortened(times, wanted, limit))
         lags = steady(times, np.array(list(rounded)))
         bias = [float(f"{each:.2g}") for each in measured.bias(times, lags)]
         return TabulatedLag(times=tuple(times.tolist()), lags=tuple(lags.tolist()), predicted_bias=tuple(bias))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from physcore.score.kernels import Kernel
-from physcore.score.lags.growth import longest_lags, steady
+from physcore.score.lags.growth import longest_lags, shortened
 from physcore.score.lags.schedule import LagSchedule, Pilot
 from physcore.score.lags.tabulated import TabulatedLag
 
@@ -72,5 +72,5 @@ class ClockLag(LagSchedule):
         kink = np.interp(readings[0] + self.gap, readings, moments)
         at = np.union1d(np.linspace(moments[0], moments[-1], ENTRIES), kink)
         start = np.interp(np.interp(at, moments, readings) - self.gap, readings, moments)
-        limited = np.minimum(at - start, np.interp(at, *longest_lags(pilot, self.growth)))
-        return TabulatedLag(times=tuple(at.tolist()), lags=tuple(steady(at, limited).tolist()))
+        lags = shortened(at, at - start, longest_lags(pilot, kernel, self.growth))
+        return TabulatedLag(times=tuple(at.tolist()), lags=tuple(lags.tolist()))

@@ -141,7 +141,8 @@ class Objective(abc.ABC):
         Arguments:
             pilot: Simulated states.
         """
-        lag = self.lag.fitted(pilot, self.kernel) if isinstance(self.lag, LagSchedule) else self.lag
+        schedule = self.schedule.fitted(pilot, self.kernel)
+        lag = self.lag if schedule == self.schedule else schedule
         weighting = self.weighting.fitted(pilot, schedule_of(lag))
         changed = {"lag": lag, "weighting": weighting}
         changed = {name: value for name, value in changed.items() if value is not getattr(self, name)}

@@ -30,6 +30,21 @@ def test_a_fixed_lag_is_the_same_at_all_times() -> None:
         FixedLag(gap=-0.1)
 
 
+def test_a_fixed_lag_over_which_the_linearised_drift_blows_up_is_shortened_with_a_warning() -> None:
+    process = DoubleWell()
+    data = simulate(process, paths=1024, duration=2.0, dt=1e-2, save_every=10, seed=7)
+    pilot = TrajectoryBatches(process, data, Training(), torch.device("cpu")).pilot
+    rate = float(process.jacobian(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1)))  # at the top of the barrier
+    assert LocalDenoising(lag=0.5 / rate).fitted(pilot).schedule == FixedLag(gap=0.5 / rate)
+    with pytest.warns(UserWarning, match="shortened"):
+        schedule = LocalDenoising(lag=2 / rate).fitted(pilot).schedule
+    late = torch.linspace(0.5, 2.0, 16, dtype=torch.float64)
+    assert ((schedule.lag(late) > 0.9 / rate) & (schedule.lag(late) < 1.5 / rate)).all()
+    for fit_for_it in (FixedLag(gap=2 / rate, growth=4.0), 2 / rate):  # allowed, and no kernel that could blow up
+        objective = LocalDenoising if isinstance(fit_for_it, FixedLag) else PathWeightedDenoising
+        assert objective(lag=fit_for_it).fitted(pilot).lag == fit_for_it
+
+
 def test_the_clock_rule_has_the_lags_of_the_closed_form_for_a_linear_rate() -> None:
     process, gap = LogisticPrior(), 0.1
     schedule = fitted(process, ClockLag(gap=gap), paths=1024, duration=1.0, dt=2e-3)
