@@ -52,8 +52,8 @@ class FixedLag(LagSchedule):
         lags = shortened(times, np.full(len(times), self.gap), limit)
         warnings.warn(
             f"the lag {self.gap:g} was shortened, to {lags.min():.3g} at the least: the linearised drift grows by more "
-            f"than e^{self.growth:g} within it. Use a lag of at most {longest.min():.3g}, the lag automatic, or a larger "
-            "`growth` of the lag fixed.",
+            f"than e^{self.growth:g} within it. Use a lag of at most {longest.min():.3g}, the lag automatic, or a "
+            "larger `growth` of the lag fixed.",
             stacklevel=2,
         )
         return TabulatedLag(times=tuple(times.tolist()), lags=tuple(lags.tolist()))
