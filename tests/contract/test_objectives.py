@@ -1,6 +1,7 @@
 """What every registered objective keeps to."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,9 @@ def batches(process: Process, trajectories: xr.Dataset) -> TrajectoryBatches:
 def suited(objective: Objective, batches: TrajectoryBatches, lag: float) -> Objective:
     """The default objective with the lag of the default run, and all that it measures beforehand."""
     lagged = dataclasses.replace(objective, lag=lag) if objective.lag else objective
-    return lagged.fitted(batches.pilot)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the lag .* was shortened")  # as it is for kernels that run so far badly
+        return lagged.fitted(batches.pilot)
 
 
 @pytest.fixture(scope="session")
