@@ -39,6 +39,7 @@ def flow_source(dimension: int, dtype: torch.dtype, rates: bool) -> str:
             f"#define RATES {int(rates)}",
             f"#define real {'float' if single else 'double'}",
             f"#define whole {'int32_t' if single else 'int64_t'}",
+            _local("lanes.h"),
             _local("linear_flow.h"),
         ]
     )
