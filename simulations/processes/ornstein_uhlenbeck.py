@@ -137,13 +137,17 @@ class OrnsteinUhlenbeck(SolvableProcess):
         )
 
     @functools.cached_property
-    def _linear_part(self) -> Tensor:
-        return torch.tensor(self.drift_matrix, dtype=torch.float64)
+    def _drift_array(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        # An array is kept and not a tensor: one made inside a transform of torch.func belongs to that alone.
+        return np.array(self.drift_matrix)
+
+    def _linear_part(self, state: Tensor) -> Tensor:
+        return torch.from_numpy(self._drift_array).to(state)
 
     def drift(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift, shape of ``state``; see ``Process.drift``."""
         # Column by column and not as a matrix product, whose rounding depends on the number of paths.
-        columns = self._linear_part.to(state).T.contiguous()
+        columns = self._linear_part(state).T.contiguous()
         drift = state[..., :1] * columns[0]
         for j in range(1, len(columns)):
             drift = drift + state[..., j : j + 1] * columns[j]
@@ -151,7 +155,7 @@ class OrnsteinUhlenbeck(SolvableProcess):
 
     def jacobian(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift matrix, shape ``(..., component, component)``; see ``Process.jacobian``."""
-        matrix = self._linear_part.to(state)
+        matrix = self._linear_part(state)
         return matrix.expand(*state.shape[:-1], *matrix.shape)
 
     def noise(self, time: Tensor) -> Tensor:
