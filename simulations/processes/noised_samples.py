@@ -21,6 +21,7 @@ from torch import Tensor
 from physcore.errors import DataFileError
 from physcore.known_moment import KnownMoment
 from physcore.process import Process, Variable
+from simulations.processes.linear_rate import LinearRate
 from simulations.sample_files import SampleFile
 from simulations.validation import check_positive
 
@@ -31,7 +32,7 @@ LONGEST_SHOWN = 32  # rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class NoisedSamples(Process):
+class NoisedSamples(LinearRate, Process):
     r"""Noising of given samples. With the default rates time is measured in relaxation times.
 
     Arguments:
@@ -125,14 +126,6 @@ class NoisedSamples(Process):
             for place, variable in enumerate(self.variables)
         ]
         return (KnownMoment("mean square distance", distance, _constant(spread)), *means)
-
-    def rate(self, time: Tensor) -> Tensor:
-        r"""Return :math:`\beta(t)`, shape ``(...)``, at times of shape ``(...)``, [1 / time]."""
-        return self.beta_start + time * (self.beta_end - self.beta_start)
-
-    def clock(self, time: Tensor) -> Tensor:
-        r"""Return :math:`B(t) = \beta_0 t + (\beta_1 - \beta_0) t^2 / 2`, shape ``(...)``; see ``Process.clock``."""
-        return self.beta_start * time + 0.5 * (self.beta_end - self.beta_start) * time * time
 
     @property
     def mean(self) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from physcore.known_moment import KnownMoment
 from physcore.mixture import GaussianMixture
 from physcore.process import Process, Variable
+from simulations.processes.linear_rate import LinearRate
 from simulations.stationary_moment import stationary_moment
 from simulations.validation import check_positive
 
@@ -27,7 +28,7 @@ __all__ = ["PriorDiffusion"]
 GAUSSIANS = 8  # in each half moon
 
 
-class PriorDiffusion(Process):
+class PriorDiffusion(LinearRate, Process):
     r"""Noising of data by the Langevin dynamics of a prior. Dimensionless units.
 
     Subclasses give ``stationary_log_density`` and ``stationary_score``, those of the prior, with its
@@ -87,14 +88,6 @@ class PriorDiffusion(Process):
     def known_moments(self) -> tuple[KnownMoment, ...]:
         """The mean square at infinite time, that of the prior; see ``Process.known_moments``."""
         return (stationary_moment("mean square", lambda state: (state * state).sum(-1), self.prior_mean_square),)
-
-    def rate(self, time: Tensor) -> Tensor:
-        r"""Return :math:`\beta(t)`, shape ``(...)``, at times of shape ``(...)``, [1 / time]."""
-        return self.beta_start + time * (self.beta_end - self.beta_start)
-
-    def clock(self, time: Tensor) -> Tensor:
-        r"""Return :math:`B(t) = \beta_0 t + (\beta_1 - \beta_0) t^2 / 2`, shape ``(...)``; see ``Process.clock``."""
-        return self.beta_start * time + 0.5 * (self.beta_end - self.beta_start) * time * time
 
     def drift(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the drift, shape of ``state``; see ``Process.drift``."""
