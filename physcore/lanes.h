@@ -27,6 +27,8 @@
 #define MOST_DOUBLINGS (sizeof(real) == 4 ? 126 : 1022)
 #define MANTISSA (sizeof(real) == 4 ? 23 : 52)
 #define BIAS (sizeof(real) == 4 ? 127 : 1023)
+#define AHEAD 4 /* vectors that are asked for before they are needed */
+#define LARGE (1 << 22) /* bytes of results, more than caches keep for who reads them next */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef real lanes __attribute__((vector_size(BYTES), may_alias));
@@ -46,22 +48,29 @@ INLINE lanes held(lanes x)
 
 INLINE lanes only(lanes x, masks chosen) { return (lanes)((masks)x & chosen); }
 
-/* Lanes from memory, a stride apart; those beyond `width` repeat the last. The next ones are asked for: entries are
-   more streams than a processor follows by itself. */
+/* Lanes from memory, a stride apart; those beyond `width` repeat the last. Those that come a little
+   later are asked for: entries are more streams than a processor follows by itself, and more than its first cache holds. */
 INLINE lanes fetch(const real *from, int64_t stride, int width)
 {
     lanes x;
     if (stride == 1 && width == LANES) {
         __builtin_memcpy(&x, from, sizeof x);
-        __builtin_prefetch(from + LANES);
+        __builtin_prefetch(from + AHEAD * LANES, 0, 2);
     } else
         for (int l = 0; l < LANES; l++)
             x[l] = from[(l < width ? l : width - 1) * stride];
     return x;
 }
 
-INLINE void put(lanes x, real *to, int width)
+/* Write lanes to memory; around the caches where the results are larger than these: the old content is not read then. */
+INLINE void put(lanes x, real *to, int width, int around)
 {
+#if defined(__AVX__)
+    if (around && width == LANES && (uintptr_t)to % BYTES == 0) {
+        __asm__("vmovntps %1, %0" : "=m"(*(lanes *)to) : "v"(x));
+        return;
+    }
+#endif
     if (width == LANES) {
         __builtin_memcpy(to, &x, sizeof x);
         __builtin_prefetch(to + LANES, 1);
@@ -70,10 +79,20 @@ INLINE void put(lanes x, real *to, int width)
             to[l] = x[l];
 }
 
-/* Rows i0 .. i0 + rows - 1 and likewise columns of product <- a b + base, summed in registers. */
+/* Have what was written around the caches seen by all threads. */
+INLINE void settle(int around)
+{
+#if defined(__AVX__)
+    if (around)
+        __builtin_ia32_sfence();
+#endif
+}
+
+/* Rows i0 .. i0 + rows - 1 and likewise columns of product <- a b + base, summed in registers; lanes that are not chosen
+   keep what `kept` has, zero without it. */
 INLINE void multiply_tile(
-    const lanes a[D][D], const lanes b[D][D], const lanes base[D][D], lanes product[D][D], int i0, int rows, int j0,
-    int columns)
+    const lanes a[D][D], const lanes b[D][D], const lanes base[D][D], const masks *chosen, const lanes kept[D][D],
+    lanes product[D][D], int i0, int rows, int j0, int columns)
 {
     lanes sums[ROWS][ROWS];
     UNROLL for (int i = 0; i < rows; i++)
@@ -93,19 +112,38 @@ INLINE void multiply_tile(
         }
     }
     UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < columns; j++)
-            product[i0 + i][j0 + j] = sums[i][j];
+        UNROLL for (int j = 0; j < columns; j++) {
+            lanes entry = sums[i][j];
+            if (chosen)
+                entry = only(entry, *chosen);
+            if (kept)
+                entry = (lanes)((masks)entry | (masks)only(kept[i0 + i][j0 + j], ~*chosen));
+            product[i0 + i][j0 + j] = entry;
+        }
+}
+
+INLINE void multiply_tiles(
+    const lanes a[D][D], const lanes b[D][D], const lanes base[D][D], const masks *chosen, const lanes kept[D][D],
+    lanes product[D][D])
+{
+    multiply_tile(a, b, base, chosen, kept, product, 0, ROWS, 0, ROWS);
+    if (REST) {
+        multiply_tile(a, b, base, chosen, kept, product, 0, ROWS, ROWS, REST);
+        multiply_tile(a, b, base, chosen, kept, product, ROWS, REST, 0, ROWS);
+        multiply_tile(a, b, base, chosen, kept, product, ROWS, REST, ROWS, REST);
+    }
 }
 
 /* product <- a b + base, without base where that is 0; base may be the product, and in few components so may a and b. */
 PRODUCT multiply(const lanes a[D][D], const lanes b[D][D], const lanes base[D][D], lanes product[D][D])
 {
-    multiply_tile(a, b, base, product, 0, ROWS, 0, ROWS);
-    if (REST) {
-        multiply_tile(a, b, base, product, 0, ROWS, ROWS, REST);
-        multiply_tile(a, b, base, product, ROWS, REST, 0, ROWS);
-        multiply_tile(a, b, base, product, ROWS, REST, ROWS, REST);
-    }
+    multiply_tiles(a, b, base, 0, 0, product);
+}
+
+/* square <- f f in the chosen lanes, f in the others; in few components square may be f. */
+PRODUCT square_chosen(const lanes f[D][D], masks chosen, lanes square[D][D])
+{
+    multiply_tiles(f, f, 0, &chosen, f, square);
 }
 
 INLINE void act(const lanes a[D][D], const lanes v[D], lanes product[D])
@@ -194,11 +232,11 @@ INLINE void add_carried_tile(
             sum[i0 + i][j0 + j] = sum[j0 + j][i0 + i] = sums[i][j];
 }
 
-/* sum <- f sum f^T + sum, sum symmetric. */
-PRODUCT add_carried(const lanes f[D][D], lanes sum[D][D])
+/* sum <- f sum f^T + sum in the chosen lanes, sum symmetric. */
+PRODUCT add_carried(const lanes f[D][D], masks chosen, lanes sum[D][D])
 {
     lanes half[D][D];
-    multiply(f, sum, 0, half);
+    multiply_tiles(f, sum, 0, &chosen, 0, half);
     add_carried_tile(half, f, sum, 0, ROWS, 0, ROWS);
     if (REST) {
         add_carried_tile(half, f, sum, ROWS, REST, 0, ROWS);

@@ -1,6 +1,6 @@
 /* The flow of linear stochastic equations on a CPU: one equation a lane, LANES side by side; physcore/linear_flow.py says
-   what it is and is its specification. Every lane has its own number of doublings: a lane that is done goes on with a
-   propagator of zero, which adds nothing.
+   what it is and is its specification. Every lane has its own number of doublings: one that is done keeps what it has
+   while others go on.
 
    The source before it defines
      D, real, whole        dimension, precision, integer of the same size
@@ -89,21 +89,6 @@ INLINE int length_of_series(double norm)
     return terms < TERMS ? terms : TERMS;
 }
 
-/* Move the lanes of a matrix that are not chosen to another that is zero there. */
-INLINE void leave(lanes matrix[D][D], lanes other[D][D], masks chosen)
-{
-    int all = 1;
-    for (int l = 0; l < LANES; l++)
-        all &= (int)chosen[l];
-    if (all)
-        return;
-    UNROLL for (int i = 0; i < D; i++)
-        UNROLL for (int j = 0; j < D; j++) {
-            other[i][j] = (lanes)((masks)other[i][j] | ((masks)matrix[i][j] & ~chosen));
-            matrix[i][j] = only(matrix[i][j], chosen);
-        }
-}
-
 /* Solve; return nothing of lanes that are not finite. Of the diffusion the lower half is read. The propagator is
    computed where it is wanted or needed. */
 INLINE void solve(const Equation *equation, Flow *flow, int wanted, int width, int64_t *failures)
@@ -160,34 +145,33 @@ INLINE void solve(const Equation *equation, Flow *flow, int wanted, int width, i
 #if RATES
     mirror(diffusion_drifting);
 #endif
-    /* Propagators of lanes that go on, and zero in the others; those of lanes that are done are put down. */
+    /* Lanes that are done keep their propagator, and nothing is added to them. */
     lanes carry[1 + OTHER(1)][D][D];
-    exponential(generator, carry[0]);
-    __builtin_memset(flow->propagator, 0, sizeof flow->propagator);
+    lanes(*propagator)[D] = most ? carry[0] : flow->propagator;
+    exponential(generator, propagator);
     for (int done = 0; done < most; done++) {
-        lanes(*const propagator)[D] = carry[OTHER(done)], moved[D];
-        leave(propagator, flow->propagator, doublings > done);
+        const masks on = doublings > done;
+        lanes moved[D];
         act(propagator, displacement, moved);
         UNROLL for (int i = 0; i < D; i++)
-            displacement[i] += moved[i];
+            displacement[i] += only(moved[i], on);
+        add_carried(propagator, on, covariance);
 #if RATES
-        const lanes elapsed = only(time, doublings > done);
-        add_carried(propagator, covariance);
+        const lanes elapsed = only(time, on);
         act(propagator, force_drifting, moved);
         UNROLL for (int i = 0; i < D; i++) {
             displacement[i] += elapsed * force_drifting[i];
-            force_drifting[i] += moved[i];
+            force_drifting[i] += only(moved[i], on);
             UNROLL for (int j = 0; j < D; j++)
                 covariance[i][j] += elapsed * diffusion_drifting[i][j];
         }
-        add_carried(propagator, diffusion_drifting);
+        add_carried(propagator, on, diffusion_drifting);
         time += time;
-#else
-        add_carried(propagator, covariance);
 #endif
-        if (wanted || done + 1 < most)
-            multiply(propagator, propagator, 0, carry[OTHER(done + 1)]);
+        if (wanted || done + 1 < most) {
+            lanes(*const next)[D] = done + 1 < most ? carry[OTHER(done + 1)] : flow->propagator;
+            square_chosen(propagator, on, next);
+            propagator = next;
+        }
     }
-    if (wanted)
-        leave(carry[OTHER(most)], flow->propagator, (masks){0});
 }

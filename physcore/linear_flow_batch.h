@@ -8,6 +8,7 @@ int64_t solve_batch(
     real *restrict propagator, real *restrict displacement, real *restrict covariance, int64_t batch, int64_t first,
     int64_t last)
 {
+    const int around = 2 * D * D * batch * sizeof(real) > LARGE;
     int64_t failures = 0;
     for (int64_t n = first; n < last; n += LANES) {
         const int width = last - n < LANES ? (int)(last - n) : LANES;
@@ -31,12 +32,13 @@ int64_t solve_batch(
         equation.duration = FETCH(3, 0);
         solve(&equation, &flow, 1, width, &failures);
         for (int i = 0; i < D; i++) {
-            put(flow.displacement[i], displacement + i * batch + n, width);
+            put(flow.displacement[i], displacement + i * batch + n, width, around);
             for (int j = 0; j < D; j++) {
-                put(flow.propagator[i][j], propagator + (i * D + j) * batch + n, width);
-                put(flow.covariance[i][j], covariance + (i * D + j) * batch + n, width);
+                put(flow.propagator[i][j], propagator + (i * D + j) * batch + n, width, around);
+                put(flow.covariance[i][j], covariance + (i * D + j) * batch + n, width, around);
             }
         }
     }
+    settle(around);
     return failures;
 }

@@ -1,5 +1,6 @@
 """What a kernel may read, and where it writes."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 __all__ = ["empty", "readable"]
 
+LINE = 64  # bytes of a cache line
 PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -38,10 +40,13 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return an uninitialised tensor that a kernel will fill, on large pages where the system has them to give.
 
     Numpy asks for such pages from 4 MB on, torch does not: the first touch of a page of 4 kB can take longer than to
-    compute what it holds.
+    compute what it holds. The tensor begins with a line of the cache, which numpy's own does not.
 
     Arguments:
         shape: Its shape.
         dtype: Its precision, float32 or float64.
     """
-    return torch.from_numpy(np.empty(shape, PRECISIONS[dtype]))
+    precision = np.dtype(PRECISIONS[dtype])
+    memory = np.empty(math.prod(shape) * precision.itemsize + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
+    return torch.from_numpy(memory[first : first + memory.size - LINE].view(precision).reshape(shape))

@@ -57,6 +57,7 @@ int64_t transitions_of_batch(
     real *restrict factor, int64_t batch, int64_t first, int64_t last, int64_t *degenerate)
 {
     real u[COEFFICIENTS + 1];
+    const int around = D * D * batch * sizeof(real) > LARGE;
     int64_t diverged = 0, failures = 0;
     coefficients(k, u);
     for (int64_t n = first; n < last; n += LANES) {
@@ -82,11 +83,12 @@ int64_t transitions_of_batch(
         for (int l = 0; l < width; l++)
             failures -= failed[l];
         UNROLL for (int i = 0; i < D; i++) {
-            put(x[i] + flow.displacement[i], mean + i * batch + n, width);
+            put(x[i] + flow.displacement[i], mean + i * batch + n, width, around);
             UNROLL for (int j = 0; j < D; j++)
-                put(j <= i ? flow.covariance[i][j] : (lanes){0}, factor + (i * D + j) * batch + n, width);
+                put(j <= i ? flow.covariance[i][j] : (lanes){0}, factor + (i * D + j) * batch + n, width, around);
         }
     }
+    settle(around);
     __atomic_fetch_add(degenerate, failures, __ATOMIC_RELAXED);
     return diverged;
 }

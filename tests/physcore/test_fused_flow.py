@@ -151,6 +151,16 @@ def test_threads_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("batch", [2**15, 2**15 + 3], ids=["aligned", "unaligned"])
+def test_results_larger_than_the_caches_are_those_of_few(batch: int) -> None:
+    operands = equations(3, batch)
+    together = linear_flow(*operands)
+    last = linear_flow(*(x[..., -BATCH:] for x in operands))
+    for name in BLOCKS:
+        torch.testing.assert_close(getattr(together, name)[..., -BATCH:], getattr(last, name), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_jacobian_that_is_not_finite_is_refused(bad: float) -> None:
     operands = equations(2)

@@ -126,6 +126,17 @@ def test_threads_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(alone.factor, together.factor)
 
 
+@pytest.mark.usefixtures("fused")
+def test_results_larger_than_the_caches_are_those_of_few() -> None:
+    process = Driven()
+    state, time, lag = (torch.cat([x] * 1500) for x in batch_of(process))
+    kernel = LocalLinearization(process)
+    together, few = (kernel.transition(state[:n], time[:n], lag[:n]) for n in (len(state), BATCH))
+    for first in range(0, len(state), BATCH):
+        part = slice(first, first + BATCH)
+        check_same(DenseTransition(together.mean[:, part], together.factor[..., part]), few, 1e-13)
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
 def test_what_went_wrong_is_said_as_torch_says_it(first: bool) -> None:
     class Unreached(ActiveSwimmer):
