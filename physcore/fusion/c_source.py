@@ -78,7 +78,7 @@ def c_function(
     return CFunction(
         coefficients="\n".join(writer.uniform_lines),
         coefficient_count=len(writer.handed),
-        body="\n".join([*writer.lane_lines, *results]),
+        body="\n".join([*writer.given_lines, *writer.lane_lines, *results]),
         constants=tuple(writer.constants),
     )
 
@@ -91,6 +91,9 @@ class _Writer:
         self.uniform_lines: list[str] = []
         self.lane_lines: list[str] = []
         self.handed: dict[int, int] = {}
+        # What lanes have in common is read before any choice between values: compilers do not take a loop in vectors in
+        # which one lane makes a load and the next does not.
+        self.given_lines: dict[str, None] = {}
         self._numbers: dict[int, int] = {}
         self._uniform: set[int] = set()
 
@@ -117,13 +120,17 @@ class _Writer:
     def lane(self, place: int) -> str:
         """Return a result as the statements of one path name it."""
         if self.program.is_constant(place):
-            return f"c[{self._numbers[place]}]"
+            return self._given("c", self._numbers[place])
         if place in self._uniform:
             if place not in self.handed:
                 self.handed[place] = len(self.handed)
                 self.uniform_lines.append(f"u[{self.handed[place]}] = (real)s{place};")
-            return f"u[{self.handed[place]}]"
+            return self._given("u", self.handed[place])
         return f"v{place}"
+
+    def _given(self, table: str, number: int) -> str:
+        self.given_lines[f"const real {table}{number} = {table}[{number}];"] = None
+        return f"{table}{number}"
 
     def _single(self, place: int) -> str:
         return f"k[{self._numbers[place]}]" if self.program.is_constant(place) else f"s{place}"

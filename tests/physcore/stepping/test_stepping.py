@@ -1,6 +1,7 @@
 """Fused kernels and torch take the same steps with the same random numbers."""
 
 import logging
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from physcore import Process, Variable
+from physcore.fusion import compiler
 from physcore.stepping import Stepping, stepper_for
 from physcore.stepping.eager import Eager
 from physcore.stepping.fused_cpu import FusedCpu
+from physcore.stepping.kernel_source import traced_step
 from physcore.streams import Streams
 from simulations import ActiveSwimmer, EulerMaruyama, OrnsteinUhlenbeck, simulate
 
@@ -182,3 +185,28 @@ def test_parameters_and_steps_share_one_kernel(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CC", "false")  # a second compilation would fail and torch would step
     work = stepping(ActiveSwimmer(friction=0.83, temperature=1.7), torch.float32)
     assert isinstance(stepper_for(work, torch.zeros(2, 64)), FusedCpu)
+
+
+class Sided(Driven):
+    """A process whose drift chooses between two numbers."""
+
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        side = torch.where(state > 0, torch.full_like(state, 2.0), torch.full_like(state, -0.5))
+        return side * (1 + state.square()).sqrt()
+
+
+@pytest.mark.skipif(compiler.platform.machine() != "x86_64", reason="reads the assembly of one kind of processor")
+@pytest.mark.parametrize("noises", [1, 2])
+def test_a_choice_between_numbers_is_made_in_vectors(noises: int) -> None:
+    command = compiler._compiler()
+    if command is None:
+        pytest.skip("no C compiler")
+    source, _ = traced_step(stepping(Sided(2, noises), torch.float32)).source(
+        single=True, three_point=False, cuda=False
+    )
+    flags = [flag for flag in compiler.FLAGS if flag != "-shared"]
+    made = subprocess.run(
+        [*command, *flags, "-x", "c", "-S", "-o", "-", "-"], input=source, capture_output=True, text=True, check=True
+    )
+    assert "sqrtps" in made.stdout
+    assert "sqrtss" not in made.stdout
