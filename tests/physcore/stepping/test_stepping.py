@@ -1,6 +1,7 @@
 """Fused kernels and torch take the same steps with the same random numbers."""
 
 import logging
+import platform
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -195,7 +196,7 @@ class Sided(Driven):
         return side * (1 + state.square()).sqrt()
 
 
-@pytest.mark.skipif(compiler.platform.machine() != "x86_64", reason="reads the assembly of one kind of processor")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the assembly of one kind of processor")
 @pytest.mark.parametrize("noises", [1, 2])
 def test_a_choice_between_numbers_is_made_in_vectors(noises: int) -> None:
     command = compiler._compiler()
