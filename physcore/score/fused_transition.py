@@ -1,4 +1,4 @@
-"""The local linear transition in one compiled pass: from states to means and Cholesky factors.
+"""The local linear transition in one compiled pass: from states to means and Cholesky factors, or covariances.
 
 Drift, Jacobian and noise are traced together, so that nothing but the states is read and nothing but the transition
 written.
@@ -87,6 +87,22 @@ class FusedTransition:
         Raises:
             NumericalError: If a linearisation is not finite, or a covariance not positive definite.
         """
+        return self._solved(state, time, lag, factored=True)
+
+    def moments(self, state: Tensor, time: Tensor, lag: Tensor) -> tuple[Tensor, Tensor]:
+        """Return displacements ``(d, batch)`` and covariances ``(d, d, batch)``.
+
+        Arguments:
+            state: States, as above.
+            time: Times.
+            lag: Lags.
+
+        Raises:
+            NumericalError: If a linearisation is not finite.
+        """
+        return self._solved(state, time, lag, factored=False)
+
+    def _solved(self, state: Tensor, time: Tensor, lag: Tensor, factored: bool) -> tuple[Tensor, Tensor]:
         batch, d = state.shape
         mean, factor = empty((d, batch), state.dtype), empty((d, d, batch), state.dtype)
         strides = np.array([0 if len(each) == 1 else each.stride(0) for each in (time, lag)], np.int64)
@@ -103,6 +119,7 @@ class FusedTransition:
                     *(ctypes.c_void_p(x.data_ptr()) for x in (mean, factor)),
                     *(ctypes.c_int64(n) for n in (batch, first, last)),
                     degenerate.ctypes.data_as(ctypes.c_void_p),
+                    ctypes.c_int64(factored),
                 )
             )
 

@@ -94,6 +94,20 @@ class LocalLinearization:
             return self._form.response(jacobian, diffusion, duration).flow(force, force_rate)
         return linear_flow(jacobian, force, diffusion, duration, force_rate, diffusion_rate)
 
+    def moments(self, state: Tensor, time: Tensor, duration: Tensor) -> tuple[Tensor, Tensor]:
+        """Return displacement and covariance alone, component first; see ``flow``.
+
+        Arguments:
+            state: States to expand about.
+            time: Times to expand about.
+            duration: How long the linearised dynamics run.
+        """
+        kernel = self._kernel(state, time, duration)
+        if kernel is not None:
+            return kernel.moments(state, *self._by_clock(time.to(state.dtype), duration.to(state.dtype)))
+        flow = self.flow(state, time, duration)
+        return flow.displacement, flow.covariance
+
     def transition(self, state: Tensor, time: Tensor, lag: Tensor) -> LocalTransition:
         """Return the Gaussian transition over a lag.
 
@@ -112,9 +126,9 @@ class LocalLinearization:
             Mean O(lag^2) for driven components, O(lag^3) for a component one integration away from the noise; with
             ``curvature`` O(lag^3) for all.
         """
-        fused = self._fused_transition(state, time, lag)
-        if fused is not None:
-            return fused
+        kernel = self._kernel(state, time, lag)
+        if kernel is not None:
+            return DenseTransition(*kernel(state, *self._by_clock(time.to(state.dtype), lag.to(state.dtype))))
         special = self._of_special_form(state, time, lag)
         if special is not None:
             return special
@@ -136,28 +150,22 @@ class LocalLinearization:
         )
         return self._form.transition(expansion)
 
-    def _fused_transition(self, state: Tensor, time: Tensor, lag: Tensor) -> LocalTransition | None:
-        """Return the transition from a compiled kernel, None where torch serves better or no kernel can."""
+    def _kernel(self, state: Tensor, time: Tensor, lag: Tensor) -> FusedTransition | None:
+        """Return a compiled kernel for these states, None where torch serves better or no kernel can."""
         batch = len(state)
         fit = state.shape == (batch, self.process.dimension) and {*time.shape, *lag.shape} <= {1, batch}
         if not fit or batch < FEWEST_EQUATIONS or not all(map(readable, (state, time, lag))):
             return None
-        time, lag = (each.to(state.dtype) for each in (time, lag))
-        known = state.dtype in self._fused
-        kernel = self._fused[state.dtype] if known else self._compiled(state)
-        if kernel is None or (kernel.shares_propagator and len(lag) == 1):
-            self._fused[state.dtype] = kernel
-            return None
-        try:
-            transition = DenseTransition(*kernel(state, *self._by_clock(time, lag)))
-        except NumericalError:
-            if known:
-                raise
-            return None  # nothing can be compared; torch says whether it is so
-        if not known:
-            agrees = self._agrees(transition, state, time, lag)
+        if state.dtype not in self._fused:
+            kernel = self._compiled(state)
+            try:
+                agrees = kernel is not None and self._agrees(kernel, state, time, lag)
+            except NumericalError:
+                return None  # nothing can be compared; torch says whether it is so
             self._fused[state.dtype] = kernel if agrees else None
-        return transition if self._fused[state.dtype] is not None else None
+        kernel = self._fused[state.dtype]
+        # Where one propagator serves all states torch computes it once.
+        return None if kernel is None or (kernel.shares_propagator and len(lag) == 1) else kernel
 
     def _compiled(self, state: Tensor) -> FusedTransition | None:
         """Return a kernel for states of a precision, None if there cannot be one."""
@@ -184,19 +192,18 @@ class LocalLinearization:
             parts += [((later - diffusion) / lag)[rows, columns].T]
         return torch.cat([part.expand(batch, -1) for part in parts], -1)
 
-    def _agrees(self, transition: LocalTransition, state: Tensor, time: Tensor, lag: Tensor) -> bool:
+    def _agrees(self, kernel: FusedTransition, state: Tensor, time: Tensor, lag: Tensor) -> bool:
         """Return whether a kernel does what torch does, which a drift's look at values would spoil."""
         # So few that torch computes them.
         few = slice(0, FEWEST_EQUATIONS - 1)
-        time, lag = (each if len(each) == 1 else each[few] for each in (time, lag))
-        flow = self.flow(state[few], time, lag)
-        factor = transition.factor[..., few]
-        covariance = torch.einsum("ikn,jkn->ijn", factor, factor)
+        state = state[few]
+        time, lag = ((each if len(each) == 1 else each[few]).to(state.dtype) for each in (time, lag))
+        displacement, covariance = kernel.moments(state, *self._by_clock(time, lag))
+        flow = self.flow(state, time, lag)
         size = torch.diagonal(flow.covariance).T.sqrt()
-        mean = state[few].T + flow.displacement
-        scale = mean.abs().amax(-1) + flow.displacement.abs().amax(-1) + torch.finfo(state.dtype).tiny
+        scale = (state.T + flow.displacement).abs().amax(-1) + flow.displacement.abs().amax(-1)
         apart = [
-            (transition.mean[:, few] - mean).abs().amax(-1) / scale,
+            (displacement - flow.displacement).abs().amax(-1) / (scale + torch.finfo(state.dtype).tiny),
             ((covariance - flow.covariance) / (size.unsqueeze(0) * size.unsqueeze(1))).abs(),
         ]
         return all(bool((each <= TOLERANCE[state.dtype]).all()) for each in apart)

@@ -49,12 +49,13 @@ INLINE masks factorise(lanes matrix[D][D])
 }
 
 /* Solve the transitions first .. last - 1 of a batch. Component i of state n is state[i * component + n * sample]; times
-   and lags are `step[0]` and `step[1]` apart; results have columns 1 and rows `batch` apart. Add to `degenerate` how many
-   covariances are not positive definite; return how many linearisations are not finite. */
+   and lags are `step[0]` and `step[1]` apart; results have columns 1 and rows `batch` apart: means and Cholesky factors
+   where `factored`, else displacements and covariances. Add to `degenerate` how many covariances have no factor; return
+   how many linearisations are not finite. */
 int64_t transitions_of_batch(
     const real *restrict c, const double *restrict k, const real *restrict state, int64_t component, int64_t sample,
     const real *restrict time, const real *restrict lag, const int64_t *restrict step, real *restrict mean,
-    real *restrict factor, int64_t batch, int64_t first, int64_t last, int64_t *degenerate)
+    real *restrict factor, int64_t batch, int64_t first, int64_t last, int64_t *degenerate, int64_t factored)
 {
     real u[COEFFICIENTS + 1];
     const int around = D * D * batch * sizeof(real) > LARGE;
@@ -79,13 +80,20 @@ int64_t transitions_of_batch(
         unpack(y + D * D + D + HALF, equation.force_rate, equation.diffusion_rate);
 #endif
         solve(&equation, &flow, 0, width, &diverged);
-        const masks failed = factorise(flow.covariance);
-        for (int l = 0; l < width; l++)
-            failures -= failed[l];
+        if (factored) {
+            const masks failed = factorise(flow.covariance);
+            for (int l = 0; l < width; l++)
+                failures -= failed[l];
+            UNROLL for (int i = 0; i < D; i++) {
+                flow.displacement[i] += x[i];
+                UNROLL for (int j = i + 1; j < D; j++)
+                    flow.covariance[i][j] = (lanes){0};
+            }
+        }
         UNROLL for (int i = 0; i < D; i++) {
-            put(x[i] + flow.displacement[i], mean + i * batch + n, width, around);
+            put(flow.displacement[i], mean + i * batch + n, width, around);
             UNROLL for (int j = 0; j < D; j++)
-                put(j <= i ? flow.covariance[i][j] : (lanes){0}, factor + (i * D + j) * batch + n, width, around);
+                put(flow.covariance[i][j], factor + (i * D + j) * batch + n, width, around);
         }
     }
     settle(around);

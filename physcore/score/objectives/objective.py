@@ -76,7 +76,7 @@ class Samples:
     @property
     def times(self) -> Tensor:
         """The time of every point, shape ``(sample * point,)``."""
-        return self.time.repeat_interleave(self.state.shape[1])
+        return self.time.unsqueeze(1).expand(self.state.shape[:2]).flatten()
 
     def rows(self, rows: Rows) -> "Samples":
         """Return some of the samples, a slice or indices."""

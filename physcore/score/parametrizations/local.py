@@ -99,12 +99,12 @@ class LocalScore(ScoreModel):
         else:
             # Since the start no more has built up; what moves the frame with time alone leaves the minimiser the score.
             duration = (time - self.start).clamp(SHORTEST_WINDOW * self.window, self.window)
-        flow = self.linearization.flow(state, time, duration)
+        displacement, covariance = self.linearization.moments(state, time, duration)
         drift = self.process.drift(state, time) / self.drift_scale
-        moved = (flow.displacement / flow.covariance.diagonal().T.sqrt()).T
+        moved = (displacement / covariance.diagonal().T.sqrt()).T
         shown = ((state - self.center) / self.scale, inverse_sinh(drift), inverse_sinh(moved))
         features = torch.stack(shown).permute(1, 2, 0).contiguous()  # sooner than to stack along the last axis
-        frame = TriangularFrame.of(ordered_factor(flow.covariance, self.learned), self.learned)
+        frame = TriangularFrame.of(ordered_factor(covariance, self.learned), self.learned)
         return Prepared(features, self.clock(time), frame)
 
     def weighted(self, prepared: Prepared) -> Tensor:

@@ -75,7 +75,7 @@ class LinearQuadraticTargets(PathTargets):
         step, index = lag / steps, ColumnStepper.new_index(generator, state.device)
         rows = [state.T, state.new_zeros(d * d + d, len(state))]
         # The Gaussian is given the width of one step from the first on, or its factor would be singular.
-        width = packed(self.linearization.flow(state, start, step).covariance)
+        width = packed(self.linearization.moments(state, start, step)[1])
         control, time = None, start.unsqueeze(0)
         renewals = _renewals(steps - 1)
         for first, last in zip(renewals, [*renewals[1:], steps - 1], strict=True):

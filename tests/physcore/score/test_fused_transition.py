@@ -9,6 +9,7 @@ from torch import Tensor
 from physcore import Process, Variable
 from physcore.errors import NumericalError
 from physcore.fused_flow import FEWEST_EQUATIONS
+from physcore.fusion import compiler
 from physcore.score import DenseTransition, LocalLinearization, LocalTransition
 from physcore.score import linearization as module
 from simulations import ActiveSwimmer, DoubleWell, Lorenz63, MixturePrior, OrnsteinUhlenbeck
@@ -67,10 +68,11 @@ def check_same(transition: LocalTransition, expected: LocalTransition, tolerance
 @pytest.fixture
 def fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail if torch computes more than the agreement check wants, skip where nothing is compiled."""
+    if compiler._compiler() is None:
+        pytest.skip("no C compiler")
     linearization = LocalLinearization(ActiveSwimmer())
     linearization.transition(*batch_of(ActiveSwimmer()))
-    if linearization._fused[torch.float64] is None:
-        pytest.skip("no C compiler")
+    assert linearization._fused[torch.float64] is not None
     plain = module.linear_flow
 
     def small(jacobian: Tensor, *operands: Tensor) -> object:
@@ -89,6 +91,20 @@ def test_compiled_transition_is_that_of_torch(name: str) -> None:
     check_same(compiled, by_torch(process, state, time, lag), 1e-12)
     with pytest.raises(AssertionError):
         check_same(compiled, by_torch(process, state, time, lag * (1 + 1e-9)), 1e-12)
+
+
+@pytest.mark.usefixtures("fused")
+@pytest.mark.parametrize("name", PROCESSES)
+def test_compiled_moments_are_those_of_the_transition(name: str) -> None:
+    batch = batch_of(PROCESSES[name])
+    linearization = LocalLinearization(PROCESSES[name])
+    transition = linearization.transition(*batch)
+    displacement, covariance = linearization.moments(*batch)
+    mean = batch[0].T + displacement
+    check_same(
+        DenseTransition(mean, torch.linalg.cholesky(covariance.permute(2, 0, 1)).permute(1, 2, 0)), transition, 1e-12
+    )
+    torch.testing.assert_close(covariance, covariance.transpose(0, 1), rtol=0, atol=0)
 
 
 @pytest.mark.usefixtures("fused")
