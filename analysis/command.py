@@ -129,7 +129,7 @@ class CompareCommand(Command):
     def _references(
         self, job: Job, process: "Process", times: Sequence[float], pool: "xr.Dataset"
     ) -> "dict[str, Reference]":
-        """Build the references; what one of them computes is computed on rank 0 and read by the others."""
+        """Build the references and let them do their work, which the ranks share."""
         settings: Comparison = job.settings.sections["compare"]
         check_pool(self._built(settings, process), settings, settings.paths + pool.sizes["path"])
         built = self._built(settings, process, pool)
@@ -137,10 +137,7 @@ class CompareCommand(Command):
             file = job.folder.references / f"{name}.nc"
             if job.communicator.rank == 0:
                 file.parent.mkdir(exist_ok=True)
-                reference.prepare_from(file, times)
-            job.communicator.barrier()
-            if job.communicator.rank > 0:
-                reference.prepare_from(file, times)
+            reference.prepare_from(file, times, job.communicator)
         return built
 
     def _built(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.comparison import Reversal, nearest_saved
 from analysis.quantities.blocks import block_sums
-from analysis.quantities.quantity import LEARNED, Estimator, Quantity, Subject
+from analysis.quantities.quantity import LEARNED, Estimator, Quantity, Subject, with_scatter
 from analysis.quantities.reversal import FromInitialLaw, reversed_states
 from analysis.quantities.score_between_times import at_all_times
 from analysis.quantities.score_error import score_error
@@ -118,7 +118,7 @@ def evaluate(
     trained = np.array([score.trained_at(time) for time in moments], dtype=bool)
     few = moments[trained][-1:] if shown is None else np.array([nearest_saved(moments, time) for time in sorted(shown)])
     for reference in named.values():
-        reference.prepare(moments[trained].tolist())
+        reference.prepare(moments[trained].tolist(), communicator)
     subject = Subject(
         score=score,
         references=named,
@@ -130,7 +130,8 @@ def evaluate(
         if backwards is None
         else _reversed(score, named, chosen if start is None else start, stops or few, backwards, seed, communicator),
     )
-    root, groups = _estimated(subject, quantities, score_error(score, named, moments, trained), communicator)
+    error = score_error(score, named, moments, trained, communicator)
+    root, groups = _estimated(subject, quantities, error, communicator)
     attributes = {"long_name": "time", "units": score.process.time_units}
     whole = {
         name: part.reindex(time=moments).assign_coords(time=("time", moments, attributes))
@@ -205,11 +206,8 @@ def _scattered(estimators: Sequence[Estimator], subject: Subject, communicator: 
         communicator=communicator,
         progress="compare",
     )
-    paths = subject.trajectories.sizes["path"]
-    return [
-        estimator.with_scatter(part, paths).assign_attrs(blocks=subject.blocks)
-        for estimator, part in zip(estimators, sums, strict=True)
-    ]
+    estimates = with_scatter(estimators, sums, subject.trajectories.sizes["path"], communicator)
+    return [estimate.assign_attrs(blocks=subject.blocks) for estimate in estimates]
 
 
 def _together(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -260,7 +258,7 @@ def _reversed(
     for name in reversal.scores or [LEARNED]:
         known: tuple[ScoreFunction, float] = (score, score.time_range[0])
         if name != LEARNED:
-            known = at_all_times(references[name], saved.tolist(), times[-1])
+            known = at_all_times(references[name], saved.tolist(), times[-1], communicator)
         if known[1] > times[0] and not _gives_density(process):
             raise ValueError(f"{name} is known from time {known[1]:g} on, and cannot be run back to {times[0]:g}.")
         made[name] = reversed_states(

@@ -9,8 +9,8 @@ import abc
 import os
 import platform
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 SECONDS_BETWEEN_LOOKS = 0.002
 SUMMED = (np.float32, np.float64, np.int32, np.int64)
+
+Made = TypeVar("Made")
 
 
 class Communicator(abc.ABC):
@@ -89,6 +91,24 @@ class Communicator(abc.ABC):
     def share(self, items: int) -> Iterator[int]:
         """Yield this rank's part of ``range(items)``: every size-th item from its rank on."""
         return iter(range(self.rank, items, self.size))
+
+    def map(self, work: Callable[[int], Made], items: int) -> list[Made]:
+        """Return what a work makes of each of ``range(items)``, in their order, on every rank; the ranks share them.
+
+        Arguments:
+            work: The work, which makes the same of an item on whatever rank, a plain Python object.
+            items: Number of items.
+        """
+        mine = {item: work(item) for item in self.share(items)}
+        self.barrier()  # asleep; who gathers spins while others still work, and slows them
+        together = {item: made for part in self.gather(mine) for item, made in part.items()}
+        return [together[item] for item in range(items)]
+
+    def once(self, work: Callable[[], Made]) -> Made:
+        """Return what rank 0 makes, a plain Python object, on every rank; the others wait asleep."""
+        made = work() if self.rank == 0 else None
+        self.barrier()
+        return cast(Made, self.broadcast(made))
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any rank."""

@@ -152,17 +152,22 @@ def block_sums(
     edges = block_edges(chosen.sizes["path"], blocks)
     times = np.unique(np.concatenate([times for times, _ in works]))
     shown = progress is not None and communicator.rank == 0
-    mine: dict[int, list[Sums]] = {}
-    for block in tqdm(list(communicator.share(len(edges) - 1)), progress, disable=None if shown else True):
+    mine = len(list(communicator.share(len(edges) - 1)))
+
+    def summed(block: int) -> list[Sums]:
         pieces = [
             [work(piece.at(wanted)) for wanted, work in works]
             for piece in _pieces(process, chosen, times, range(edges[block], edges[block + 1]))
         ]
-        mine[block] = [np.sum(parts, axis=0) for parts in zip(*pieces, strict=True)]
-        if not all(np.isfinite(sums).all() for sums in mine[block]):
+        sums = [np.sum(parts, axis=0) for parts in zip(*pieces, strict=True)]
+        if not all(np.isfinite(part).all() for part in sums):
             raise NumericalError(f"a sum over the block of paths from {edges[block]} on is not finite.")
-    together = {block: sums for part in communicator.gather(mine) for block, sums in part.items()}
-    return [np.stack([together[block][i] for block in range(len(edges) - 1)]) for i in range(len(works))]
+        bar.update()
+        return sums
+
+    with tqdm(total=mine, desc=progress, disable=None if shown else True) as bar:
+        together = communicator.map(summed, len(edges) - 1)
+    return [np.stack(sums) for sums in zip(*together, strict=True)]
 
 
 def _pieces(process: Process, chosen: xr.Dataset, times: NDArray[np.float64], paths: range) -> Iterator[Block]:

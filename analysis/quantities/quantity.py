@@ -23,7 +23,7 @@ from physcore.process import Process
 from physcore.score.model import ScoreModel
 from physcore.score.score_function import ScoreFunction
 
-__all__ = ["LEARNED", "Estimator", "Quantity", "Subject", "inverse_units"]
+__all__ = ["LEARNED", "Estimator", "Quantity", "Subject", "inverse_units", "with_scatter"]
 
 LEARNED = "learned"
 FEW_COMPONENTS = 6
@@ -53,20 +53,6 @@ class Estimator:
         """
         (sums,) = block_sums(process, trajectories, [(self.times, self.work)], communicator=communicator)
         return self.dataset(sums.sum(0), trajectories.sizes["path"])
-
-    def with_scatter(self, sums: Sums, paths: int) -> xr.Dataset:
-        """Return the estimate with ``block_standard_error``: what the scatter of independent blocks says of its error.
-
-        Arguments:
-            sums: Sums of each block, shape ``(block, ...)``.
-            paths: Number of paths in all.
-        """
-        dataset = self.dataset(sums.sum(0), paths)
-        sizes = np.diff(block_edges(paths, len(sums)))
-        values = np.stack([self.dataset(*pair)["value"].values for pair in zip(sums, sizes.tolist(), strict=True)])
-        scatter = values.std(0, ddof=1) / np.sqrt(len(sums))
-        attributes = dataset["value"].attrs | {"long_name": "standard error of value from the scatter of blocks"}
-        return dataset.assign(block_standard_error=(dataset["value"].dims, scatter, attributes))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,6 +157,37 @@ class Quantity(abc.ABC):
             dataset: The estimates, dimension ``score`` first.
         """
         return dataset[["value", "standard_error"]]
+
+
+def with_scatter(
+    estimators: Sequence[Estimator], sums: Sequence[Sums], paths: int, communicator: Communicator
+) -> list[xr.Dataset]:
+    """Return estimates with ``block_standard_error``: what the scatter of independent blocks says of their errors.
+
+    Arguments:
+        estimators: The estimators.
+        sums: Of each the sums of every block, shape ``(block, ...)``.
+        paths: Number of paths in all.
+        communicator: Ranks that share the estimates, of all blocks together and of each. Every rank returns the same.
+    """
+    blocks = len(sums[0])
+    sizes = np.diff(block_edges(paths, blocks)).tolist()
+
+    def of_all(which: int) -> xr.Dataset:
+        return estimators[which].dataset(sums[which].sum(0), paths)
+
+    def of_one(part: int) -> NDArray[np.float64]:
+        which, block = divmod(part, blocks)
+        values: NDArray[np.float64] = estimators[which].dataset(sums[which][block], sizes[block])["value"].values
+        return values
+
+    datasets = communicator.map(of_all, len(estimators))
+    values = communicator.map(of_one, len(estimators) * blocks)
+    for which, dataset in enumerate(datasets):
+        scatter = np.stack(values[which * blocks : (which + 1) * blocks]).std(0, ddof=1) / np.sqrt(blocks)
+        attributes = dataset["value"].attrs | {"long_name": "standard error of value from the scatter of blocks"}
+        datasets[which] = dataset.assign(block_standard_error=(dataset["value"].dims, scatter, attributes))
+    return datasets
 
 
 def inverse_units(process: Process, text: str) -> str:

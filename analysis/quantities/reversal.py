@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.comparison import Reversal
@@ -115,15 +116,15 @@ def reversed_states(
     device = torch.device(device)
     way = _Way(process, score, final, reversal, start, None if walls is None else _columns(walls, device))
     starts = range(0, reversal.paths, PATHS_PER_BLOCK)
-    mine = {}
-    for block in communicator.share(len(starts)):
+
+    def block_of_states(block: int) -> NDArray[np.float32]:
         paths = torch.arange(starts[block], min(starts[block] + PATHS_PER_BLOCK, reversal.paths))
         states = [final[paths % len(final)].to(device).T.contiguous().float()]
         for later, earlier in itertools.pairwise(moments[::-1].tolist()):
             states.append(way.carried(states[-1], later, earlier, int(paths[0]), seed, float(moments[-1])))
-        mine[block] = torch.stack(states, 1).cpu().numpy()
-    together = {block: states for part in communicator.gather(mine) for block, states in part.items()}
-    carried = np.concatenate([together[block] for block in range(len(starts))], -1)
+        return torch.stack(states, 1).cpu().numpy()
+
+    carried = np.concatenate(communicator.map(block_of_states, len(starts)), -1)
     held = 0
     if walls is not None:
         low, high = (wall.float().numpy()[:, None, None] for wall in walls)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analysis.references.reference import Reference
+from physcore.communicator import Communicator
 from physcore.score.score_function import ScoreFunction
 
 __all__ = ["ScoreBetweenTimes", "at_all_times"]
@@ -43,16 +44,19 @@ class ScoreBetweenTimes:
         return found
 
 
-def at_all_times(reference: Reference, saved: Sequence[float], last: float) -> tuple[ScoreFunction, float]:
+def at_all_times(
+    reference: Reference, saved: Sequence[float], last: float, communicator: Communicator | None = None
+) -> tuple[ScoreFunction, float]:
     """Return a reference's score at all times up to some, and the first time from which it is known.
 
     Arguments:
         reference: The reference; it is prepared for the times that it needs.
         saved: Times of the simulated frames, increasing.
         last: The last time that will be asked for.
+        communicator: Ranks that share what the reference has to do; serial when None.
     """
     times = reference.supporting_times([time for time in saved if time <= last * (1 + 1e-9)])
     if times is None:
         return reference, float(saved[0])
-    reference.prepare(times)
+    reference.prepare(times, communicator)
     return ScoreBetweenTimes(reference, tuple(times)), float(times[0])

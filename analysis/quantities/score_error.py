@@ -20,6 +20,7 @@ from analysis.quantities.quantity import Estimator
 from analysis.quantities.sampled_score import SampledScore
 from analysis.quantities.selections import selected_squares, selections
 from analysis.references.reference import Reference
+from physcore.communicator import Communicator
 from physcore.registry import name_of
 from physcore.score.model import ScoreModel
 
@@ -27,7 +28,11 @@ __all__ = ["score_error"]
 
 
 def score_error(
-    score: ScoreModel, references: Mapping[str, Reference], times: NDArray[np.float64], trained: NDArray[np.bool]
+    score: ScoreModel,
+    references: Mapping[str, Reference],
+    times: NDArray[np.float64],
+    trained: NDArray[np.bool],
+    communicator: Communicator | None = None,
 ) -> Estimator:
     """Return how the relative errors are estimated.
 
@@ -36,10 +41,15 @@ def score_error(
         references: References by name, their work done.
         times: Saved times, increasing.
         trained: At which of them the score is trained; at the others nothing is known.
+        communicator: Ranks that share what the references' own errors cost; serial when None.
     """
     process, kinds = score.process, selections(score.process)
     learned = SampledScore(process, score, score.components)
     sampled = [SampledScore(process, reference) for reference in references.values()]
+    own = np.full((len(references), len(times)), np.nan)
+    for row, reference in zip(own, references.values(), strict=True):
+        known = reference.error_estimates(times[trained].tolist(), communicator)
+        row[trained] = [np.nan if error is None else error for error in known]
 
     def work(block: Block) -> Sums:
         sums = np.zeros((7, len(sampled), len(times), len(kinds)))
@@ -54,14 +64,18 @@ def score_error(
                 sums[:6, r, frame.index] = sums_of_ratio(error, norm, known)
         return sums
 
-    return Estimator(times, work, lambda sums, paths: _dataset(score, references, times, trained, sums, paths))
+    def dataset(sums: Sums, paths: int) -> xr.Dataset:
+        return _dataset(score, list(references), times, trained, own, sums, paths)
+
+    return Estimator(times, work, dataset)
 
 
 def _dataset(
     score: ScoreModel,
-    references: Mapping[str, Reference],
+    references: list[str],
     times: NDArray[np.float64],
     trained: NDArray[np.bool],
+    own: NDArray[np.float64],
     sums: Sums,
     paths: int,
 ) -> xr.Dataset:
@@ -71,10 +85,6 @@ def _dataset(
     with np.errstate(invalid="ignore", divide="ignore"):
         norm = sums[2] / sums[0]
     outside = np.where(trained, 1 - sums[0, ..., 0] / sums[6, ..., 0], np.nan)
-    own = [
-        [_own_error(reference, time, inside) for time, inside in zip(times, trained, strict=True)]
-        for reference in references.values()
-    ]
     stacked, single = ("reference", "time", "selection"), ("reference", "time")
     names = [variable.name for variable in process.variables]
     return xr.Dataset(
@@ -91,7 +101,7 @@ def _dataset(
             "trained": ("time", trained.astype(np.int8), {"long_name": "1 where the score was trained"}),
         },
         {
-            "reference": list(references),
+            "reference": references,
             "selection": list(kinds),
             "time": ("time", times, {"long_name": "time", "units": process.time_units}),
         },
@@ -101,8 +111,3 @@ def _dataset(
             "paths": paths,
         },
     ).transpose("reference", "selection", "time")
-
-
-def _own_error(reference: Reference, time: float, inside: bool) -> float:
-    known = reference.error_estimate(time) if inside else None
-    return float("nan") if known is None else known

@@ -62,8 +62,8 @@ def block_distances(
     known = checked_scales(process, scales)
     lengths = torch.tensor([known.get(variable.name, 1.0) for variable in process.variables], dtype=torch.float64)
     size = paths // blocks
-    mine = {}
-    for block in communicator.share(blocks):
+
+    def distances(block: int) -> Distances:
         rows = []
         for time in moments:
             states = [
@@ -75,9 +75,9 @@ def block_distances(
                 for sample in samples
             ]
             rows.append(distance(states[0] / lengths, states[1] / lengths).double().numpy())
-        mine[block] = np.stack(rows)
-    together = {block: rows for part in communicator.gather(mine) for block, rows in part.items()}
-    return moments, np.stack([together[block] for block in range(blocks)])
+        return np.stack(rows)
+
+    return moments, np.stack(communicator.map(distances, blocks))
 
 
 def distance_dataset(

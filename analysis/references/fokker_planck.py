@@ -24,7 +24,6 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from analysis.references.grid.archive import read_solution, write_solution
 from analysis.references.grid.cells import Array
@@ -33,9 +32,11 @@ from analysis.references.grid.march import Resolution
 from analysis.references.grid.options import Box, Options
 from analysis.references.grid.periods import check_turns
 from analysis.references.grid.pilot import Window, survey
+from analysis.references.grid.progress import progress_bar
 from analysis.references.grid.solution import Solution, refine, with_young_times
 from analysis.references.grid.stationary import stationary_window
 from analysis.references.reference import Reference, scalar_time
+from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 
 __all__ = ["FokkerPlanck"]
@@ -89,14 +90,9 @@ class FokkerPlanck(Reference):
                 "Use the exact reference or samples."
             )
         self.process = process
+        names = tuple(variable.name for variable in process.variables)
         self._options = Options(
-            names=tuple(variable.name for variable in process.variables),
-            box=box,
-            periods=periods,
-            cells=cells,
-            step=step,
-            tolerance=tolerance,
-            max_cells=max_cells,
+            names=names, box=box, periods=periods, cells=cells, step=step, tolerance=tolerance, max_cells=max_cells
         )
         self._progress = progress
         process.initial_log_density(process.sample_initial(1, torch.Generator().manual_seed(0)))
@@ -122,11 +118,12 @@ class FokkerPlanck(Reference):
             raise ValueError("nothing has been solved; call `prepare` with times first.")
         return self._solution.counts, self._solution.step
 
-    def prepare(self, times: Sequence[float]) -> None:
+    def prepare(self, times: Sequence[float], communicator: Communicator | None = None) -> None:
         """Solve up to the last of the times and keep the density at each; none solved for is solved again.
 
         Arguments:
             times: Times, none negative; infinite for the stationary law, which does not depend on the initial one.
+            communicator: Ranks, of which the first solves for all; serial when None.
 
         Raises:
             ValueError: If a time is negative, or infinite for a process whose drift or noise depends on time.
@@ -142,28 +139,24 @@ class FokkerPlanck(Reference):
         if all(self._nearest(time) is not None for time in wanted):
             return
         every = sorted({*self.times, *(time for time in wanted if self._nearest(time) is None)})
-        windows = self._windows(every)
-        self._solution = refine(self.process, windows, self._options.coarsest, every, self._announce, self._is_enough)
-        for concern in self._solution.concerns(self.process.driven, self._options.goal):
-            warnings.warn(concern, stacklevel=2)
+        self._solution = (communicator or SerialCommunicator()).once(lambda: self._solved(every))
 
     def supporting_times(self, times: Sequence[float]) -> list[float]:
         """Return times from 0 on, denser where the law is young; see ``Reference.supporting_times``."""
         return with_young_times(times)
 
-    def prepare_from(self, file: Path, times: Sequence[float]) -> None:
+    def prepare_from(self, file: Path, times: Sequence[float], communicator: Communicator | None = None) -> None:
         """Take the solution from a file where it was left before, else solve and leave it there.
 
         A file of another process, other options or other times is replaced. See ``Reference.prepare_from``.
         """
-        if file.exists():
-            with contextlib.suppress(ValueError):
-                kept = FokkerPlanck.load(file, self.process)
-                if kept._options == self._options and all(kept._nearest(time) is not None for time in times):
-                    self._solution = kept._solution
-                    return
-        self.prepare(times)
-        self.save(file)
+        ranks = communicator or SerialCommunicator()
+        if ranks.rank == 0 and not self._taken(file, times):
+            self.prepare(times)
+            self.save(file)
+        ranks.barrier()
+        if ranks.rank > 0 and not self._taken(file, times):
+            self.prepare(times)
 
     def score(self, state: Tensor, time: Tensor | float) -> Tensor:
         """Return the score at one time, solving first where needed.
@@ -254,6 +247,23 @@ class FokkerPlanck(Reference):
         loaded._solution = solution
         return loaded
 
+    def _taken(self, file: Path, times: Sequence[float]) -> bool:
+        """Take the solution from a file if it is there, of this process, these options and these times."""
+        if file.exists():
+            with contextlib.suppress(ValueError):
+                kept = FokkerPlanck.load(file, self.process)
+                if kept._options == self._options and all(kept._nearest(time) is not None for time in times):
+                    self._solution = kept._solution
+                    return True
+        return False
+
+    def _solved(self, times: Sequence[float]) -> Solution:
+        windows, announce = self._windows(times), self._announce
+        solution = refine(self.process, windows, self._options.coarsest, times, announce, self._is_enough)
+        for concern in solution.concerns(self.process.driven, self._options.goal):
+            warnings.warn(concern, stacklevel=5)
+        return solution
+
     def _windows(self, times: Sequence[float]) -> list[Window]:
         turns, box = self._options.turns, self._options.box
         finite = [time for time in times if math.isfinite(time)]
@@ -265,17 +275,7 @@ class FokkerPlanck(Reference):
         return self._options.is_enough(solution.counts, len(solution.tables), solution.worst_error(self.process.driven))
 
     def _announce(self, resolution: Resolution) -> Callable[[float], None]:
-        if self._progress is not None:
-            return self._progress
-        title = f"fokker-planck {' x '.join(map(str, resolution.counts))}"
-        bar = tqdm(total=1.0, desc=title, disable=None, leave=False)
-
-        def show(fraction: float) -> None:
-            bar.update(fraction - bar.n)
-            if fraction >= 1 - 1e-12:
-                bar.close()
-
-        return show
+        return progress_bar(resolution) if self._progress is None else self._progress
 
     def _nearest(self, time: float) -> float | None:
         near = [known for known in self.times if math.isclose(known, time, rel_tol=SAME_TIME, abs_tol=1e-12)]

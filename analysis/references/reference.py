@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from physcore.communicator import Communicator, SerialCommunicator
+
 __all__ = ["Reference"]
 
 
@@ -14,24 +16,27 @@ class Reference(abc.ABC):
     """A time-dependent score to compare with, from a closed form or from a computation of its own.
 
     Subclasses write ``score``. A reference that computes does its work in ``prepare`` for the times it will be
-    asked for, and says in ``error_estimate`` how well it knows its own answer.
+    asked for, and says in ``error_estimate`` how well it knows its own answer. Ranks that are given ask for the same,
+    share the work or leave it to the first, and all know the same thereafter.
     """
 
-    def prepare(self, times: Sequence[float]) -> None:
+    def prepare(self, times: Sequence[float], communicator: Communicator | None = None) -> None:
         """Do the work that scores at these times need; a closed form has none.
 
         Arguments:
             times: Times that will be asked for, increasing.
+            communicator: Ranks that share the work; serial when None.
         """
 
-    def prepare_from(self, file: Path, times: Sequence[float]) -> None:
+    def prepare_from(self, file: Path, times: Sequence[float], communicator: Communicator | None = None) -> None:
         """Do the work for these times, or take it from a file where it was left before.
 
         Arguments:
             file: Where a reference that computes leaves its result; a closed form leaves none.
             times: Times that will be asked for, increasing.
+            communicator: Ranks that share the work; serial when None.
         """
-        self.prepare(times)
+        self.prepare(times, communicator)
 
     def supporting_times(self, times: Sequence[float]) -> list[float] | None:
         """Return times to prepare for, so that the score can be had at all times between the first and the last.
@@ -86,6 +91,16 @@ class Reference(abc.ABC):
             The estimate, 0 for a closed form, None where it cannot be known.
         """
         return None
+
+    def error_estimates(self, times: Sequence[float], communicator: Communicator | None = None) -> list[float | None]:
+        """Return the reference's own relative error at some times; see ``error_estimate``.
+
+        Arguments:
+            times: Times of the law.
+            communicator: Ranks that share the times; serial when None. Every rank returns the same.
+        """
+        ranks = communicator or SerialCommunicator()
+        return ranks.map(lambda which: self.error_estimate(times[which]), len(times))
 
 
 def scalar_time(time: Tensor | float) -> float:

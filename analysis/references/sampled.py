@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analysis.comparison import nearest_saved
 from analysis.references.reference import Reference, scalar_time
+from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.trajectory import frames, validated_trajectories
 
@@ -101,6 +102,22 @@ class SampledReference(Reference):
         moment = nearest_saved(self.times, time)
         return frames(self.process, self.pool.sel(time=[moment]), torch.float64)[0]
 
+    def prepare(self, times: Sequence[float], communicator: Communicator | None = None) -> None:
+        """Learn the law at each of the times, as long as what was learned can be kept.
+
+        Arguments:
+            times: Times for which there are samples.
+            communicator: Ranks that share the times; serial when None.
+        """
+        ranks = communicator or SerialCommunicator()
+        wanted = [float(time) for time in times if float(time) not in self._known]
+        # Round by round: no rank learns what it cannot keep, and little is on its way at once.
+        for first in range(0, len(wanted), ranks.size):
+            some = wanted[first : first + ranks.size]
+            laws = ranks.map(lambda which, some=some: self.learn(some[which]), len(some))  # type: ignore[misc]
+            if not all(self._keep(time, law) for time, law in zip(some, laws, strict=True)):
+                return
+
     def supporting_times(self, times: Sequence[float]) -> list[float]:
         """Return times at which there are samples, to the last of the times; see ``Reference.supporting_times``."""
         return [float(time) for time in self.times if time <= times[-1] * (1 + 1e-9)]
@@ -115,10 +132,16 @@ class SampledReference(Reference):
         if moment in self._known:
             return self._known[moment]
         law = self.learn(moment)
-        # What is full stays as it is: were the oldest dropped, times taken in turns would all be learned again.
-        if sum(known.numbers for known in self._known.values()) + law.numbers <= MOST_NUMBERS:
-            self._known[moment] = law
+        self._keep(moment, law)
         return law
+
+    def _keep(self, time: float, law: Learned) -> bool:
+        """Keep what was learned; return whether there was room for it."""
+        # What is full stays as it is: were the oldest dropped, times taken in turns would all be learned again.
+        room = sum(known.numbers for known in self._known.values()) + law.numbers <= MOST_NUMBERS
+        if room:
+            self._known[time] = law
+        return room
 
     def score(self, state: Tensor, time: Tensor | float) -> Tensor:
         """Return the estimated score at one time.

@@ -19,6 +19,7 @@ import xarray as xr
 from analysis.references.sampled import SampledReference
 from analysis.references.samples.gaussian_sum import GaussianSum
 from analysis.references.samples.lag_choice import Judge, LagError, ladder
+from physcore.communicator import Communicator, SerialCommunicator
 from physcore.process import Process
 from physcore.score.kernels import GaussianClosure, Kernel
 
@@ -69,18 +70,21 @@ class TransitionMixture(SampledReference):
         """The options by name; see ``SampledReference.options``."""
         return {"kernel": self.kernel, "lag": self._lag, "paths": self.paths}
 
-    def prepare(self, times: Sequence[float]) -> None:
-        """Choose the lag of each of the times.
+    def prepare(self, times: Sequence[float], communicator: Communicator | None = None) -> None:
+        """Choose the lag of each of the times, and learn the law there.
 
         Arguments:
             times: Times, each later than the first frame.
+            communicator: Ranks that share the times; serial when None.
 
         Raises:
             ValueError: If a time is not later than the first frame, or there are no trajectories.
             NumericalError: If no lag can be used.
         """
-        for time in times:
-            self.lag(float(time))
+        ranks = communicator or SerialCommunicator()
+        wanted = [float(time) for time in times if float(time) not in self._starts]
+        self._starts |= zip(wanted, ranks.map(lambda which: self._start(wanted[which]), len(wanted)), strict=True)
+        super().prepare(times, ranks)
 
     def supporting_times(self, times: Sequence[float]) -> list[float]:
         """Return the times that are later than the first frame; see ``Reference.supporting_times``."""
@@ -109,6 +113,13 @@ class TransitionMixture(SampledReference):
         """
         chosen = range(self.process.dimension) if components is None else components
         return self._error(time).relative(chosen)
+
+    def error_estimates(self, times: Sequence[float], communicator: Communicator | None = None) -> list[float | None]:
+        """Return the relative squared errors at some times; see ``Reference.error_estimates``."""
+        ranks = communicator or SerialCommunicator()
+        wanted = [float(time) for time in times if float(time) not in self._errors]
+        self._errors |= zip(wanted, ranks.map(lambda which: self._error(wanted[which]), len(wanted)), strict=True)
+        return [self.error_estimate(float(time)) for time in times]
 
     def _error(self, time: float) -> LagError:
         if time not in self._errors:

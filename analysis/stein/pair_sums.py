@@ -62,12 +62,10 @@ def pair_sums(
     tiles = [(i, j) for i in range(len(parts)) for j in range(i, len(parts))]
     if signs is None:
         signs = torch.empty(0, n, dtype=torch.int8)
-    mine = {t: _tile(features, kernel, signs, *(parts[k] for k in tiles[t])) for t in communicator.share(len(tiles))}
-    together = {t: sums for part in communicator.gather(mine) for t, sums in part.items()}
+    together = communicator.map(lambda t: _tile(features, kernel, signs, *(parts[k] for k in tiles[t])), len(tiles))
     diagonal, rows = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
     totals = torch.zeros(1 + len(signs), dtype=torch.float64)
-    for t, (i, j) in enumerate(tiles):
-        own, across, down, sums = together[t]
+    for (i, j), (own, across, down, sums) in zip(tiles, together, strict=True):
         rows[parts[i]] += across
         if i == j:
             diagonal[parts[i]] = own
