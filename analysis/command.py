@@ -121,7 +121,8 @@ class CompareCommand(Command):
             comparison[TRAINING_ERRORS] = xr.DataTree(fallen.reindex(time=comparison["time"].values))
         if communicator.rank == 0:
             write_tree(comparison, folder.comparison)
-            self._draw(job, score, references, comparison, _times(job, times))
+        self._draw(job, score, references, comparison, _times(job, times))
+        if communicator.rank == 0:
             folder.manifest.staged("compare", self._request(job)).write(folder.path)
         communicator.barrier()
         return comparison
@@ -184,7 +185,7 @@ class CompareCommand(Command):
     ) -> None:
         from analysis.plots import draw_run
 
-        draw_run(job.folder, score, references, comparison, times)
+        draw_run(job.folder, score, references, comparison, times, job.communicator)
 
 
 def check_stops(quantities: "dict[str, Quantity]", settings: Comparison) -> None:

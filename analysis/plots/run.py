@@ -1,6 +1,7 @@
 """All figures of a run that apply to it, drawn into its folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from analysis.plots.trajectories import SHOWN_VARIABLES, plot_trajectories
 from analysis.quantities.calibration import calibration
 from analysis.quantities.quantity import LEARNED
 from analysis.references.reference import Reference
+from physcore.communicator import Communicator, SerialCommunicator
 from physcore.particles import stored_variables
 from physcore.process import Process
 from physcore.score.model import ScoreModel
@@ -35,7 +37,7 @@ __all__ = ["draw_run"]
 SHOWN_PATHS = 20_000
 SHOWN_FRAMES = 201
 
-Named = Iterator[tuple[str, Figure]]
+Named = Iterator[tuple[str, Callable[[], Figure]]]
 
 
 def draw_run(
@@ -44,6 +46,7 @@ def draw_run(
     references: Mapping[str, Reference],
     comparison: xr.DataTree,
     times: Sequence[float],
+    communicator: Communicator | None = None,
 ) -> None:
     """Draw trajectories, score fields, errors, losses and quantities of a run, as far as they apply to it.
 
@@ -53,7 +56,9 @@ def draw_run(
         references: References by name.
         comparison: The comparison with them.
         times: Times of marginals and score fields.
+        communicator: Ranks that share the figures; serial when None.
     """
+    ranks = communicator or SerialCommunicator()
     trajectories = open_run(folder.path).isel(path=slice(SHOWN_PATHS))
     figures = [
         _of_states(score, references, trajectories, times),
@@ -61,19 +66,27 @@ def draw_run(
         _of_errors(comparison, references),
         _of_quantities(score.process, comparison),
     ]
-    for name, figure in (pair for group in figures for pair in group):
-        save_figure(figure, folder.figures / f"{name}.png")
+    every = [pair for group in figures for pair in group]
+    for index in ranks.share(len(every)):
+        name, draw = every[index]
+        save_figure(draw(), folder.figures / f"{name}.png")
+    ranks.barrier()
 
 
 def _of_states(
     score: ScoreModel, references: Mapping[str, Reference], trajectories: xr.Dataset, times: Sequence[float]
 ) -> Named:
-    yield "trajectories", plot_trajectories(score.process, _thinned(score.process, trajectories, times), times)
+    def paths() -> Figure:
+        return plot_trajectories(score.process, _thinned(score.process, trajectories, times), times)
+
+    def fields(reference: Reference, time: float) -> Figure:
+        return plot_score_fields(score, reference, trajectories.sel(time=[time], method="nearest").load(), time)
+
+    yield "trajectories", paths
     for time in times:
         if score.trained_at(time):
-            states = trajectories.sel(time=[time], method="nearest").load()
             for name, reference in references.items():
-                yield f"score_fields_{name}_t{time:g}", plot_score_fields(score, reference, states, time)
+                yield f"score_fields_{name}_t{time:g}", functools.partial(fields, reference, time)
 
 
 def _thinned(process: Process, trajectories: xr.Dataset, times: Sequence[float]) -> xr.Dataset:
@@ -92,22 +105,22 @@ def _thinned(process: Process, trajectories: xr.Dataset, times: Sequence[float])
 def _of_the_fit(folder: RunFolder, comparison: xr.DataTree) -> Named:
     if folder.history.exists():
         history = read_dataset(folder.history)
-        yield "loss_history", plot_loss_history(history)
+        yield "loss_history", functools.partial(plot_loss_history, history)
         fallen = comparison.children.get(TRAINING_ERRORS)
         errors = None if fallen is None else fallen.to_dataset().dropna("time", how="all", subset=["value"])
-        yield "error_against_training_time", plot_error_against_training_time(history, errors)
+        yield "error_against_training_time", functools.partial(plot_error_against_training_time, history, errors)
 
 
 def _of_errors(comparison: xr.DataTree, references: Mapping[str, Reference]) -> Named:
     errors = comparison.to_dataset()
     for name in references:
-        yield f"error_against_time_{name}", plot_error_against_time(errors, name)
+        yield f"error_against_time_{name}", functools.partial(plot_error_against_time, errors, name)
         if "score-difference" in comparison.children:
             group = comparison["score-difference"].to_dataset()
-            yield f"score_difference_{name}", plot_score_difference(group, name)
+            yield f"score_difference_{name}", functools.partial(plot_score_difference, group, name)
     told = calibration(comparison)
     if told.sizes["estimate"]:
-        yield "reliability", plot_reliability(told)
+        yield "reliability", functools.partial(plot_reliability, told)
 
 
 def _of_quantities(process: Process, comparison: xr.DataTree) -> Named:
@@ -115,14 +128,14 @@ def _of_quantities(process: Process, comparison: xr.DataTree) -> Named:
     if "probability-current" in groups:
         currents = groups["probability-current"].sel(score=LEARNED).dropna("time", how="all", subset=["value"])
         for time in currents["time"].values:
-            yield f"probability_current_t{time:g}", plot_probability_current(currents, time)
+            yield f"probability_current_t{time:g}", functools.partial(plot_probability_current, currents, time)
     if "entropy-production-rate" in groups:
         rates = groups["entropy-production-rate"].dropna("time", how="all", subset=["value"])
         estimates = {str(name): rates.sel(score=name) for name in rates["score"].values}
-        yield "entropy_production", plot_entropy_production(estimates, _known_rate(process))
+        yield "entropy_production", functools.partial(plot_entropy_production, estimates, _known_rate(process))
     if "reversed-density" in groups:
         distance = groups.get("sliced-wasserstein-distance")
-        yield "reversed_samples", plot_reversed_samples(groups["reversed-density"], distance)
+        yield "reversed_samples", functools.partial(plot_reversed_samples, groups["reversed-density"], distance)
 
 
 def _known_rate(process: Process) -> Any:
