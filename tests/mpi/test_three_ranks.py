@@ -64,7 +64,13 @@ except RuntimeError as error:
     assert rank != 1 and "the work failed on rank 1: ValueError: mine" in str(error)
 else:
     raise AssertionError("nobody complained")
+asked = []
+assert ranks.map(lambda item: asked.append(item) or [item, rank], 4) == [[0, 0], [1, 1], [2, 2], [3, 0]]
+assert asked == [[0, 3], [1], [2]][rank] and ranks.map(str, 0) == []
+assert ranks.once(lambda: asked.append(7) or rank) == 0 and (7 in asked) == (rank == 0)
 if ranks.rank == 0: print("fine")
+begin("comparison")
+told(ranks)
 """
 IN_MEMORY = f"""
 import hashlib, os
@@ -151,17 +157,24 @@ def sha256(run: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def job(mpiexec: Run, tmp_path_factory: pytest.TempPathFactory, stop_after: Callable[[int], StopRequest]) -> Any:
+def job(
+    mpiexec: Run, comparison: str, tmp_path_factory: pytest.TempPathFactory, stop_after: Callable[[int], StopRequest]
+) -> Any:
     folder = tmp_path_factory.mktemp("three")
     (folder / "study.yaml").write_text(STUDY)
     with pytest.raises(Stopped):
         simulate(ActiveSwimmer(), **SETTINGS, out=folder / "run", stop=stop_after(5))
     assert len(sha256(folder / "run")) == 5
-    return mpiexec(folder, 3, f"{CONTRACT}\n{IN_MEMORY}\nbegin('run')\nassert main({WORDS}) == 0\n{STUDIES}")
+    program = f"{CONTRACT}\n{IN_MEMORY}\nbegin('run')\nassert main({WORDS}) == 0\n{STUDIES}"
+    return mpiexec(folder, 3, comparison + program)
 
 
 def test_the_ranks_of_mpi_keep_to_the_contract_of_a_communicator(job: Any) -> None:
     assert job.said("contract") == "fine\n", job.err
+
+
+def test_e11_three_ranks_share_a_comparison_and_find_the_same_bits_as_one(job: Any, shared: Run) -> None:
+    shared(job.said("comparison"))
 
 
 def test_trajectories_in_memory_are_the_same_on_all_ranks_with_and_without_memory_in_common(job: Any) -> None:

@@ -54,8 +54,17 @@ from simulations import ActiveSwimmer, FreshSimulation, OrnsteinUhlenbeck, simul
 
 ranks, fit = world(), ["fit", "ornstein-uhlenbeck", *{ONLINE}]
 torch.set_num_threads(1)
+import analysis.plots.run
+drawn, save = [], analysis.plots.run.save_figure
+def noted(figure, path): save(figure, path), drawn.append(path.name)
+analysis.plots.run.save_figure = noted
 begin("run")
 assert main(["run", "ornstein-uhlenbeck", *{RUN}, "--out=run"]) == 0
+begin("figures")
+names = ranks.gather(drawn)
+if ranks.rank == 0: print(json.dumps(names))
+begin("comparison")
+told(ranks)
 begin("fit")
 assert main([*fit, "--out=fit"]) == 0
 
@@ -98,8 +107,8 @@ sys.exit(main(["simulate", "ornstein-uhlenbeck", *{options("", SIMULATE)}, "--ou
 
 
 @pytest.fixture(scope="module")
-def job(mpiexec: Run, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    ended = mpiexec(tmp_path_factory.mktemp("two"), 2, PROGRAM)
+def job(mpiexec: Run, comparison: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    ended = mpiexec(tmp_path_factory.mktemp("two"), 2, comparison + PROGRAM)
     assert (ended.folder / "diverged.err1").exists(), ended.err
     return ended
 
@@ -135,7 +144,9 @@ def test_a_whole_run_of_two_ranks_agrees_with_that_of_one(
     np.testing.assert_allclose(second["training_loss"][-1], first["training_loss"][-1], rtol=0.1)
     comparison = xr.load_dataset(two / "comparison.nc", decode_times=False)
     assert float(comparison["value"].sel(selection="full", time=1.0).squeeze()) < 0.05
-    assert len(list((two / "figures").glob("*.png"))) >= 3
+    drawn = json.loads(job.said("figures"))
+    assert abs(len(drawn[0]) - len(drawn[1])) <= 1
+    assert sorted(drawn[0] + drawn[1]) == sorted(path.name for path in (two / "figures").glob("*.png"))
     assert said.count("entropy production rate (all variables even under time reversal)") == 1
     monkeypatch.setattr("analysis.plots.run.save_figure", lambda *_: None)
     together = read_tree(two / "comparison.nc")
@@ -144,6 +155,10 @@ def test_a_whole_run_of_two_ranks_agrees_with_that_of_one(
     assert {"stein-identities", "fisher-information", "entropy-production-rate"} <= set(alone.children)
     for name, node in alone.subtree_with_keys:
         xr.testing.assert_identical(together[name].to_dataset(inherit=False), node.to_dataset(inherit=False))
+
+
+def test_e11_two_ranks_share_a_comparison_and_find_the_same_bits_as_one(job: Any, shared: Run) -> None:
+    shared(job.said("comparison"))
 
 
 def test_e11_a_round_of_fresh_trajectories_is_the_same_bits_for_any_number_of_ranks(job: Any) -> None:

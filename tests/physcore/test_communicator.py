@@ -35,6 +35,8 @@ def test_a_single_rank_keeps_to_the_contract() -> None:
     assert alone.any(True)
     assert not alone.any(False)
     assert list(alone.share(4)) == [0, 1, 2, 3]
+    assert alone.map(str, 3) == ["0", "1", "2"]
+    assert alone.once(lambda: "x") == "x"
     buffer = np.arange(3.0)
     alone.sum_in_place(buffer)
     assert buffer.tolist() == [0, 1, 2]
