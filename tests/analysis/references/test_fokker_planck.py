@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from analysis.references import fokker_planck
 from analysis.references.fokker_planck import FokkerPlanck
+from physcore import Communicator
 from physcore.errors import NumericalError
 from physcore.process import Process, Variable
 from simulations.processes.double_well import DoubleWell
@@ -317,3 +320,31 @@ def test_a_box_too_small_and_a_tolerance_not_reached_are_told() -> None:
         FokkerPlanck(process, box=((-1, 1),), cells=(64,)).prepare([1.0])
     with pytest.warns(UserWarning, match="not to `tolerance` 1e-20"):
         FokkerPlanck(process, tolerance=1e-20, max_cells=512).prepare([1.0])
+
+
+def test_one_rank_solves_for_all(
+    in_ranks: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    solved, real = [], fokker_planck.refine
+
+    def noted(*given: Any) -> Any:
+        solved.append(given[3])
+        return real(*given)
+
+    monkeypatch.setattr(fokker_planck, "refine", noted)
+    states = torch.linspace(-1, 1, 5, dtype=torch.float64).unsqueeze(-1)
+
+    def scores(ranks: Communicator) -> tuple[Tensor, Tensor]:
+        known, left = (FokkerPlanck(DoubleWell(), cells=(32,)) for _ in range(2))
+        known.prepare([0.5, 1.0], ranks)
+        left.prepare_from(tmp_path / f"{ranks.size}.nc", [0.5, 1.0], ranks)
+        return known.score(states, 1.0), left.score(states, 1.0)
+
+    first = None
+    for size in (1, 2, 3):
+        solved.clear()
+        for pair in in_ranks(size, scores):
+            first = pair[0] if first is None else first
+            for found in pair:
+                torch.testing.assert_close(found, first, rtol=0, atol=0)
+        assert solved == [[0.5, 1.0]] * 2

@@ -1,6 +1,8 @@
 """References that learn from samples, against laws that are known."""
 
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +21,10 @@ from analysis import (
 )
 from analysis.command import check_pool
 from analysis.comparison import Comparison
+from analysis.references import sampled
 from analysis.references.kernel_score import nu_method
-from physcore import Gaussian
+from analysis.references.samples import lag_choice
+from physcore import Communicator, Gaussian
 from physcore.errors import DataFileError, NumericalError
 from physcore.mixture import GaussianMixture
 from physcore.trajectory import trajectory_dataset
@@ -191,3 +195,52 @@ def test_a_comparison_must_leave_paths_to_learn_from() -> None:
         check_pool(references, Comparison(paths=1000), 1499)
     with pytest.raises(ValueError, match="two or more"):
         check_pool({"gaussian-fit": GaussianFit(PROCESS)}, Comparison(paths=1000), 1000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ranks_share_what_is_learned_and_know_the_same(
+    kind: type[SampledReference], in_ranks: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag_choice, "BIAS_STATES", 256)
+    times, states = [1.0, 2.0, 3.0], LAW.sample(5, torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(0)
+    paths = torch.stack([LAW.sample(60, generator).T for _ in range(4)], 1)
+    data = trajectory_dataset(PROCESS, paths.numpy(), np.array([0.0, *times]), np.arange(60), {})
+    expected = torch.stack([kind(PROCESS, data).score(states, time) for time in times])
+    learned, real = [], kind.learn
+
+    def noted(reference: SampledReference, time: float) -> Any:
+        learned.append(time)
+        return pickle.loads(pickle.dumps(real(reference, time)))  # as it goes from process to process
+
+    monkeypatch.setattr(kind, "learn", noted)
+
+    def scores(ranks: Communicator) -> Tensor:
+        reference = kind(PROCESS, data)
+        reference.prepare(times, ranks)
+        return torch.stack([reference.score(states, time) for time in times])
+
+    for size in (1, 2, 3):
+        learned.clear()
+        for found in in_ranks(size, scores):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        assert sorted(learned) == times
+
+
+def test_what_cannot_be_kept_is_not_learned_beforehand(
+    in_ranks: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = torch.stack([LAW.sample(60, torch.Generator().manual_seed(k)).T for k in range(5)], 1)
+    data = trajectory_dataset(PROCESS, paths.numpy(), np.arange(5.0), np.arange(60), {})
+    learned, real = [], GaussianFit.learn
+
+    def noted(reference: GaussianFit, time: float) -> Any:
+        learned.append(time)
+        return real(reference, time)
+
+    monkeypatch.setattr(GaussianFit, "learn", noted)
+    monkeypatch.setattr(sampled, "MOST_NUMBERS", 2 * GaussianFit(PROCESS, data).at(0.0).numbers)
+    for size, expected in ((1, [0.0, 1.0, 2.0]), (2, [0.0, 1.0, 2.0, 3.0])):
+        learned.clear()
+        in_ranks(size, lambda ranks: GaussianFit(PROCESS, data).prepare(np.arange(5.0).tolist(), ranks))
+        assert sorted(learned) == expected
