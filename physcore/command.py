@@ -178,6 +178,9 @@ def _dispatch(words: list[str]) -> int:
     parser = OptionParser(name, command.summary, command.target, command.sections(name), command.flags)
     target = parser.target(rest)
     communicator = world()
+    if communicator.rank > 0:
+        # What rank 0 imports to read the files is imported meanwhile, and not when it is done.
+        importlib.import_module("physcore.storage.run")
     # Rank 0 reads the files, so that all ranks work on the same settings whatever happens to the files meanwhile.
     settings = parser.settings(rest, communicator.broadcast(command.base(target) if communicator.rank == 0 else None))
     if parser.prints_config(rest):

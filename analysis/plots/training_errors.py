@@ -47,7 +47,9 @@ def training_errors(
         return None
     history = read_dataset(folder.history)
     name, reference = next(iter(references.items()))
-    part, errors = trajectories.isel(path=slice(PATHS)), []
+    # Few states, that are read once for all the scores.
+    part = trajectories.isel(path=slice(PATHS)).sel(time=list(times), method="nearest").load()
+    errors = []
     for file in files:
         score = load_score(file, device=device)
         trained = [time for time in times if score.trained_at(time)]
