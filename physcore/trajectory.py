@@ -22,6 +22,7 @@ from physcore.process import Process
 __all__ = ["SCHEMA_VERSION", "component", "frames", "trajectory_dataset", "validated_trajectories"]
 
 SCHEMA_VERSION = 1
+NUMBERS_AT_ONCE = 16_000_000  # of those that are read; a whole run needs not fit into memory twice
 
 
 def trajectory_dataset(
@@ -139,14 +140,20 @@ def frames(process: Process, trajectories: xr.Dataset, dtype: torch.dtype = torc
         DataFileError: If the Dataset does not fit the process.
         NumericalError: If a state is not finite; the first bad time and path are named.
     """
-    chosen = validated_trajectories(process, trajectories).load()
-    states = torch.empty(chosen.sizes["time"], chosen.sizes["path"], process.dimension, dtype=dtype)
-    for item in stored_variables(process):
-        values = chosen[item.variable.name].values
-        columns = values.reshape(*values.shape[:2], -1).swapaxes(0, 1)
-        states[..., item.components] = torch.from_numpy(np.ascontiguousarray(columns))
-    finite = torch.isfinite(states).all(-1)
-    if not finite.all():
+    chosen = validated_trajectories(process, trajectories)
+    paths = chosen.sizes["path"]
+    states = torch.empty(chosen.sizes["time"], paths, process.dimension, dtype=dtype)
+    # Some paths at a time, so that of all that is read on the way only a part lies beside the states.
+    few, good = max(1, NUMBERS_AT_ONCE // (len(states) * process.dimension)), True
+    for first in range(0, paths, few):
+        part, loaded = states[:, first : first + few], chosen.isel(path=slice(first, first + few)).load()
+        for item in stored_variables(process):
+            values = loaded[item.variable.name].values
+            columns = values.reshape(*values.shape[:2], -1).swapaxes(0, 1)
+            part[..., item.components] = torch.from_numpy(np.ascontiguousarray(columns))
+        good = good and bool(torch.isfinite(part).all())
+    if not good:
+        finite = torch.isfinite(states).all(-1)
         frame, path = (int(i) for i in (~finite).nonzero()[0])
         raise NumericalError(
             f"{int((~finite).sum())} states are not finite, "

@@ -9,8 +9,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from physcore import Process, Variable, open_run
-from physcore.errors import DataFileError, Stopped
+from physcore import Process, Variable, open_run, trajectory
+from physcore.errors import DataFileError, NumericalError, Stopped
 from physcore.particles import ManyParticles, particle_components, stored_variables
 from physcore.stopping import StopRequest
 from physcore.trajectory import component, frames, trajectory_dataset, validated_trajectories
@@ -137,3 +137,21 @@ def test_thousands_of_particles_are_few_variables() -> None:
     dataset = trajectory_dataset(many, states, TIMES[:2], np.arange(1), {})
     assert len(dataset.variables) == 5
     assert frames(many, dataset).shape == (2, 1, 10_000)
+
+
+def test_states_are_read_some_paths_at_a_time(dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = [], xr.Dataset.load
+
+    def noted(part: xr.Dataset) -> xr.Dataset:
+        loaded.append(part.sizes["path"])
+        return load(part)
+
+    monkeypatch.setattr(xr.Dataset, "load", noted)
+    whole = frames(TRAP, dataset)
+    monkeypatch.setattr(trajectory, "NUMBERS_AT_ONCE", 3 * 3 * 6)  # of three paths
+    assert torch.equal(frames(TRAP, dataset), whole)
+    assert loaded == [4, 3, 1]
+    name = next(iter(dataset.data_vars))
+    dataset[name][0, 2], dataset[name][3, 1] = np.nan, np.inf
+    with pytest.raises(NumericalError, match=r"2 states are not finite, first at time 0.5, path index 3"):
+        frames(TRAP, dataset)
