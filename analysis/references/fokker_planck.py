@@ -136,10 +136,9 @@ class FokkerPlanck(Reference):
         for time in wanted:
             if not time >= 0:
                 raise ValueError(f"`times` must not be negative; got {time}.")
-        if all(self._nearest(time) is not None for time in wanted):
-            return
-        every = sorted({*self.times, *(time for time in wanted if self._nearest(time) is None)})
-        self._solution = (communicator or SerialCommunicator()).once(lambda: self._solved(every))
+        ranks = communicator or SerialCommunicator()
+        if ranks.any(any(self._nearest(time) is None for time in wanted)):
+            self._solution = ranks.once(lambda: self._solved(wanted))
 
     def supporting_times(self, times: Sequence[float]) -> list[float]:
         """Return times from 0 on, denser where the law is young; see ``Reference.supporting_times``."""
@@ -257,7 +256,8 @@ class FokkerPlanck(Reference):
                     return True
         return False
 
-    def _solved(self, times: Sequence[float]) -> Solution:
+    def _solved(self, wanted: Sequence[float]) -> Solution:
+        times = sorted({*self.times, *(time for time in wanted if self._nearest(time) is None)})
         windows, announce = self._windows(times), self._announce
         solution = refine(self.process, windows, self._options.coarsest, times, announce, self._is_enough)
         for concern in solution.concerns(self.process.driven, self._options.goal):

@@ -110,12 +110,14 @@ class SampledReference(Reference):
             communicator: Ranks that share the times; serial when None.
         """
         ranks = communicator or SerialCommunicator()
-        wanted = [float(time) for time in times if float(time) not in self._known]
+        # Rank 0 says what, as a rank may have been asked for more than others before.
+        wanted = ranks.broadcast([float(time) for time in times if float(time) not in self._known])
         # Round by round: no rank learns what it cannot keep, and little is on its way at once.
         for first in range(0, len(wanted), ranks.size):
             some = wanted[first : first + ranks.size]
             laws = ranks.map(lambda which, some=some: self.learn(some[which]), len(some))  # type: ignore[misc]
-            if not all(self._keep(time, law) for time, law in zip(some, laws, strict=True)):
+            kept = [self._keep(time, law) for time, law in zip(some, laws, strict=True)]
+            if not ranks.broadcast(all(kept)):
                 return
 
     def supporting_times(self, times: Sequence[float]) -> list[float]:
@@ -138,7 +140,8 @@ class SampledReference(Reference):
     def _keep(self, time: float, law: Learned) -> bool:
         """Keep what was learned; return whether there was room for it."""
         # What is full stays as it is: were the oldest dropped, times taken in turns would all be learned again.
-        room = sum(known.numbers for known in self._known.values()) + law.numbers <= MOST_NUMBERS
+        others = sum(known.numbers for moment, known in self._known.items() if moment != time)
+        room = others + law.numbers <= MOST_NUMBERS
         if room:
             self._known[time] = law
         return room

@@ -82,7 +82,7 @@ class TransitionMixture(SampledReference):
             NumericalError: If no lag can be used.
         """
         ranks = communicator or SerialCommunicator()
-        wanted = [float(time) for time in times if float(time) not in self._starts]
+        wanted = ranks.broadcast([float(time) for time in times if float(time) not in self._starts])
         self._starts |= zip(wanted, ranks.map(lambda which: self._start(wanted[which]), len(wanted)), strict=True)
         super().prepare(times, ranks)
 
@@ -117,7 +117,7 @@ class TransitionMixture(SampledReference):
     def error_estimates(self, times: Sequence[float], communicator: Communicator | None = None) -> list[float | None]:
         """Return the relative squared errors at some times; see ``Reference.error_estimates``."""
         ranks = communicator or SerialCommunicator()
-        wanted = [float(time) for time in times if float(time) not in self._errors]
+        wanted = ranks.broadcast([float(time) for time in times if float(time) not in self._errors])
         self._errors |= zip(wanted, ranks.map(lambda which: self._error(wanted[which]), len(wanted)), strict=True)
         return [self.error_estimate(float(time)) for time in times]
 

@@ -348,3 +348,14 @@ def test_one_rank_solves_for_all(
             for found in pair:
                 torch.testing.assert_close(found, first, rtol=0, atol=0)
         assert solved == [[0.5, 1.0]] * 2
+
+
+def test_ranks_that_were_asked_for_other_times_before_agree(in_ranks: Callable[..., list[Any]]) -> None:
+    def asked(ranks: Communicator) -> tuple[float, ...]:
+        reference = FokkerPlanck(DoubleWell(), cells=(32,))
+        if ranks.rank == 1:
+            reference.score(torch.zeros(1, 1), 0.5)
+        reference.prepare([0.5], ranks)
+        return reference.times
+
+    assert in_ranks(2, asked) == [(0.5,), (0.5,)]

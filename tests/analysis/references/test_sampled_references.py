@@ -227,6 +227,26 @@ def test_ranks_share_what_is_learned_and_know_the_same(
         assert sorted(learned) == times
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_ranks_that_were_asked_for_other_times_before_agree(
+    rank: int, in_ranks: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag_choice, "BIAS_STATES", 256)
+    paths = torch.stack([LAW.sample(60, torch.Generator().manual_seed(k)).T for k in range(4)], 1)
+    data = trajectory_dataset(PROCESS, paths.numpy(), np.arange(4.0), np.arange(60), {})
+
+    def errors(ranks: Communicator) -> list[float | None]:
+        reference = TransitionMixture(PROCESS, data, lag=0.5)
+        if ranks.rank == rank:
+            reference.score(torch.zeros(1, 2), 1.0)
+            reference.error_estimate(2.0)
+        reference.prepare([1.0, 2.0, 3.0], ranks)
+        return reference.error_estimates([1.0, 2.0, 3.0], ranks)
+
+    first, second = in_ranks(2, errors)
+    assert first == second
+
+
 def test_what_cannot_be_kept_is_not_learned_beforehand(
     in_ranks: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
