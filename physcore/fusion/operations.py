@@ -135,6 +135,17 @@ def _threshold_backward(program: Program, gradient: int, x: int, threshold: int)
     return program.apply("where", program.apply("gt", x, threshold), gradient, program.constant(0.0))
 
 
+def _silu_backward(program: Program, gradient: int, x: int) -> int:
+    sigmoid = _sigmoid(program, x)
+    rest = program.apply("mul", x, program.apply("sub", program.constant(1.0), sigmoid))
+    slope = program.apply("mul", sigmoid, program.apply("add", program.constant(1.0), rest))
+    return program.apply("mul", gradient, slope)
+
+
+def _softplus_backward(program: Program, gradient: int, x: int, beta: int, _threshold: int) -> int:
+    return program.apply("mul", gradient, _sigmoid(program, program.apply("mul", x, beta)))
+
+
 def _degrees(factor: float) -> Scalar:
     return lambda program, x: program.apply("mul", x, program.constant(factor))
 
@@ -173,6 +184,8 @@ POINTWISE: dict[str, Scalar] = {
     "tanh_backward": _tanh_backward,
     "sigmoid_backward": _sigmoid_backward,
     "threshold_backward": _threshold_backward,
+    "silu_backward": _silu_backward,
+    "softplus_backward": _softplus_backward,
     "deg2rad": _degrees(math.pi / 180),
     "rad2deg": _degrees(180 / math.pi),
 }

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from physcore.transform import derivatives
 from physcore.transform.bijections.bijection import Bijection
 from physcore.transform.bijections.composition import Composition
-from physcore.transform.bijections.masked_sweep import MaskedSweep
-from physcore.transform.bijections.triangular import Triangular, triangular
+from physcore.transform.bijections.triangular import Autoregressive, Triangular, triangular
 
 __all__ = ["FlowLayer", "flow_bijection"]
 
@@ -64,7 +63,9 @@ class FlowLayer(Bijection):
         """Return the points before, shape of ``state``; see ``Bijection.inverse``."""
         self.check_image(state)
         way = self._triangular(state, state)
-        value: Tensor = way.inverse(state) if isinstance(way, MaskedSweep) else self.transform.inv(state)
+        value: Tensor = (
+            self.transform.inv(state) if way is None or isinstance(way, Autoregressive) else way.inverse(state)
+        )
         return value
 
     def log_determinant(self, state: Tensor) -> Tensor:

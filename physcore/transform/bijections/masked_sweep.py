@@ -15,21 +15,15 @@ distribution estimation (2015).
 """
 
 import dataclasses
-import functools
 import itertools
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from physcore.transform.bijections.fused_spline import univariate
+from physcore.transform.bijections.conditioner import Conditioner
 from physcore.transform.bijections.univariate import Univariate, slopes
 
-__all__ = ["MaskedSweep", "masked_sweep"]
-
-POINTWISE = (
-    nn.CELU, nn.ELU, nn.GELU, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh,
-)  # fmt: skip
+__all__ = ["MaskedSweep", "masked_levels"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +45,15 @@ class MaskedSweep:
     """A masked network and the functions whose parameters it makes.
 
     Arguments:
-        network: An ``nn.Sequential`` of masked linear layers with pointwise functions between them.
-        univariate: What is made of its outputs.
+        conditioner: The masked network, and what is made of its outputs.
+        levels: Levels of components, units and parameters; see ``masked_levels``.
     """
 
-    def __init__(self, network: Any, univariate: Univariate) -> None:
-        self._linear, self._activations = list(network)[::2], list(network)[1::2]
-        self._univariate, parameters = univariate, univariate.parameters
-        found = _levels([layer.mask.bool().cpu() for layer in self._linear], parameters)
-        self._orders = [torch.argsort(level, stable=True) for level in found]
-        self._levels = _places(found)
+    def __init__(self, conditioner: Conditioner, levels: list[Tensor]) -> None:
+        self._linear, self._activations = conditioner.linear, conditioner.activations
+        self._univariate = Univariate(conditioner.make, conditioner.shapes)
+        self._orders = [torch.argsort(level, stable=True) for level in levels]
+        self._levels = _places(levels)
 
     def carry(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Return points and score after the transformation, each of the shape of ``state``."""
@@ -142,28 +135,14 @@ class MaskedSweep:
         return torch.empty_like(rows).index_copy_(0, self._orders[0].to(rows.device), rows).T.reshape(like.shape)
 
 
-def masked_sweep(transform: Any) -> MaskedSweep | None:
-    """Return the sweep of an autoregressive transformation, None where its parameters are made otherwise.
-
-    Arguments:
-        transform: An ``AutoregressiveTransform`` of zuko.
-    """
-    meta = transform.meta
-    made_by = getattr(getattr(meta, "func", None), "__self__", None)
-    network = getattr(made_by, "hyper", None)
-    if not isinstance(meta, functools.partial) or meta.args != (None,) or not isinstance(network, nn.Sequential):
-        return None
-    masked = all(isinstance(layer, nn.Linear) and hasattr(layer, "mask") for layer in list(network)[::2])
-    if not masked or not all(type(layer) in POINTWISE for layer in list(network)[1::2]):
-        return None
-    shapes = [tuple(shape) for shape in made_by.shapes]  # type: ignore[union-attr]
-    return MaskedSweep(network, univariate(made_by.univariate, shapes))  # type: ignore[union-attr]
-
-
-def _levels(masks: list[Tensor], parameters: int) -> list[Tensor]:
+def masked_levels(masks: list[Tensor], parameters: int) -> list[Tensor]:
     """Return the levels of components, of the units of each hidden layer, and of the parameters.
 
     Components that depend on none have level 0, units that do so -1.
+
+    Arguments:
+        masks: What each row of each matrix may read, shape ``(output, input)``.
+        parameters: Number of parameters of a component.
     """
     reach = [torch.eye(masks[0].shape[1])]
     for mask in masks:

@@ -22,9 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from physcore.transform.bijections.masked_sweep import MaskedSweep, masked_sweep
+from physcore.transform.bijections.conditioner import Conditioner, conditioner
+from physcore.transform.bijections.fused_sweep import FusedSweep
+from physcore.transform.bijections.masked_sweep import MaskedSweep, masked_levels
 
-__all__ = ["Autoregressive", "Coupling", "Triangular", "triangular"]
+__all__ = ["Autoregressive", "Coupling", "Fused", "Triangular", "triangular"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Coupling:
             value, growth = _summed(univariate.call_and_ladj(moved))
             back, along = _slopes(growth + (value * driving).sum(), given, moved)
         return self._joined(image, None, origin), self._joined(score, kept + back, along)
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return the points before the transformation, of the shape of ``image``."""
+        found: Tensor = self.transform.inv(image)
+        return found
 
     def _parts(self, state: Tensor) -> tuple[Tensor, Tensor]:
         return state.index_select(-1, self.transform.idx_a), state.index_select(-1, self.transform.idx_b)
@@ -112,7 +119,33 @@ class Autoregressive:
         return origin, back + along
 
 
-Triangular = Coupling | Autoregressive | MaskedSweep
+@dataclasses.dataclass(frozen=True)
+class Fused:
+    """A transformation by a compiled kernel where one can take the place of torch.
+
+    Arguments:
+        kernel: The kernel.
+        otherwise: The way through torch.
+    """
+
+    kernel: FusedSweep
+    otherwise: Coupling | MaskedSweep
+
+    def carry(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and scores after the transformation, each of the shape of ``state``."""
+        return self.kernel.carry(state, score) or self.otherwise.carry(state, score)
+
+    def carry_back(self, image: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and scores before the transformation, each of the shape of ``image``."""
+        return self.kernel.carry_back(image, score) or self.otherwise.carry_back(image, score)
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Return the points before the transformation, of the shape of ``image``."""
+        found = self.kernel.inverse(image)
+        return self.otherwise.inverse(image) if found is None else found
+
+
+Triangular = Fused | Coupling | Autoregressive | MaskedSweep
 
 
 def triangular(transform: Any) -> Triangular | None:
@@ -123,11 +156,25 @@ def triangular(transform: Any) -> Triangular | None:
     """
     if not hasattr(transform, "meta"):
         return None
+    network = conditioner(transform)
     if hasattr(transform, "idx_a") and hasattr(transform, "idx_b"):
-        return Coupling(transform)
+        return Coupling(transform) if network is None else _fused_coupling(transform, network)
     if not isinstance(getattr(transform, "passes", None), int):
         return None
-    return masked_sweep(transform) or Autoregressive(transform)
+    masks = None if network is None else network.masks
+    if network is None or masks is None:
+        return Autoregressive(transform)
+    levels = masked_levels(masks, network.parameters)
+    return Fused(FusedSweep(network, levels, masks), MaskedSweep(network, levels))
+
+
+def _fused_coupling(transform: Any, network: Conditioner) -> Fused:
+    """Return a coupling as two levels: what is given and the units, and what they move."""
+    given, moved = len(transform.idx_a), len(transform.idx_b)
+    components = torch.zeros(given + moved, dtype=torch.long).index_fill_(0, transform.idx_b.cpu(), 1)
+    units = [torch.zeros(layer.weight.shape[0], dtype=torch.long) for layer in network.linear[:-1]]
+    levels = [components, *units, torch.ones(moved * network.parameters, dtype=torch.long)]
+    return Fused(FusedSweep(network, levels, None), Coupling(transform))
 
 
 def _watched(part: Tensor) -> Tensor:

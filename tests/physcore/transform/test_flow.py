@@ -1,12 +1,14 @@
 """Flows of zuko as maps: their own log density is the judge."""
 
+import shutil
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from physcore.transform import Inverted, TransformedProcess, flow_bijection, transform_score
-from physcore.transform.bijections.masked_sweep import MaskedSweep
-from physcore.transform.bijections.triangular import Autoregressive, Coupling, triangular
+from physcore.transform.bijections.fused_sweep import FusedSweep
+from physcore.transform.bijections.triangular import Autoregressive, Fused, triangular
 from simulations import OrnsteinUhlenbeck
 
 zuko = pytest.importorskip("zuko")
@@ -51,17 +53,24 @@ VARIED = {
     "coupled in two passes": {"passes": 2},
     "of a deep network in random order": {"hidden_features": (5, 16, 7), "randperm": True, "activation": nn.ELU},
     "of a network without hidden layers": {"hidden_features": ()},
+    "of smooth units": {"activation": nn.SiLU},
+    "of softplus units": {"activation": nn.Softplus},
     "of a residual network": {"residual": True},
 }
 
 
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
 @pytest.mark.parametrize("name", [*CLOSED, "SOSPF", *VARIED])
-def test_where_nothing_is_differentiated_triangular_layers_give_the_same(name: str) -> None:
+def test_where_nothing_is_differentiated_triangular_layers_give_the_same(
+    name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(FusedSweep, "_run", lambda *_, **__: None)
     flow = flow_of("MAF", **VARIED[name]) if name in VARIED else flow_of(name)
     bijection, state = flow_bijection(flow), points()
     state[0] = 6.0  # beyond the outer knots of splines
     ways = [type(triangular(layer.transform)) for layer in bijection.layers]  # type: ignore[attr-defined]
-    assert (Coupling if name == "NICE" else Autoregressive if "residual" in name else MaskedSweep) in ways
+    assert (Autoregressive if "residual" in name else Fused) in ways
     score = torch.randn(state.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     followed = transform_score(bijection, state, score)
     back = transform_score(Inverted(bijection=bijection), bijection.forward(state), score)
@@ -76,6 +85,41 @@ def test_where_nothing_is_differentiated_triangular_layers_give_the_same(name: s
         carried = bijection.carry_score(state, score)[0]
         torch.testing.assert_close(carried, image, rtol=tolerance, atol=tolerance)
     assert (followed - score).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("name", CLOSED)
+def test_many_points_through_many_components_are_carried_by_the_kernel(name: str, precision: torch.dtype) -> None:
+    if not shutil.which("cc") and not shutil.which("gcc"):
+        pytest.skip("no C compiler")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        flow = getattr(zuko.flows, name)(37, transforms=2, hidden_features=(20, 11), activation=nn.SiLU).double()
+    state = 0.7 * torch.randn(3, 90, 37, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    score = torch.randn(state.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    image = flow_bijection(flow).forward(state).detach()
+    expected = transform_score(flow_bijection(flow), state, score).detach()
+    narrow = [tensor.to(precision) for tensor in (state, score, image, expected)]
+    tolerance = 1e-10 if precision == torch.float64 else 2e-3
+    with torch.no_grad():
+        for layer in flow_bijection(flow.to(precision)).layers:
+            assert layer._way.kernel.carry(*narrow[:2]) is not None  # type: ignore[attr-defined]
+        carried = flow_bijection(flow).carry_score(*narrow[:2])
+        returned = flow_bijection(flow).return_score(*narrow[2:])
+    for found, wanted in zip((*carried, *returned), (image, expected, state, score), strict=True):
+        torch.testing.assert_close(found, wanted.to(precision), rtol=tolerance, atol=tolerance)
+
+
+def test_a_kernel_follows_weights_that_are_written_past_their_version() -> None:
+    flow, state = flow_of("MAF"), points()
+    bijection = flow_bijection(flow)
+    with torch.no_grad():
+        before = bijection.carry_score(state, -state)[1]
+        for parameter in flow.parameters():
+            parameter.data.mul_(1.5)
+        after = bijection.carry_score(state, -state)[1]
+        torch.testing.assert_close(after, flow_bijection(flow).carry_score(state, -state)[1], rtol=0, atol=0)
+    assert (after - before).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", CLOSED)
