@@ -104,7 +104,7 @@ class FusedSweep:
         return "\n".join(
             [
                 mathematics(),
-                f"#define REAL {real}\ntypedef {real} real;",
+                f"#define REAL {real}\n#define REAL_BYTES {4 if single else 8}\ntypedef {real} real;",
                 f"#define DEPTH {len(made.activations)}\n#define PARAMETERS {made.parameters}",
                 (folder / "tiles.h").read_text(encoding="utf-8"),
                 *(kinds or ["static void activate(row value, row rate) {}"]),
@@ -119,7 +119,7 @@ class FusedSweep:
         starts = [[int((level < k).sum()) for k in range(top + 1)] for level in levels[:-1]]
         order = self._orders[0]
         plan = [len(order), free, top, self._conditioner.linear[0].weight.shape[1]]
-        plan += [*order.tolist(), *levels[0][order].tolist(), *starts[0]]
+        plan += [*torch.argsort(order).tolist(), *levels[0][order].tolist(), *starts[0]]
         for k, layer in enumerate(self._conditioner.linear):
             hidden = k + 1 < len(levels) - 1
             plan += starts[k + 1] if hidden else []

@@ -16,7 +16,7 @@ struct layer {
 
 struct sweep {
     int64_t components, free, levels; /* free: components that nothing happens to */
-    const int64_t *order, *level, *first;
+    const int64_t *rank, *level, *first; /* rank: place of a component when all are sorted */
     row *point, *score, *pulled, *parameters, *adjoints;
     struct layer layers[DEPTH + 1];
 };
@@ -30,7 +30,7 @@ static int64_t planned(struct sweep *w, const int64_t *plan, const REAL *weights
     row *at = memory;
     w->components = plan[0]; w->free = plan[1]; w->levels = plan[2];
     int64_t before = plan[3];
-    w->order = plan + 4; w->level = w->order + w->components; w->first = w->level + w->components;
+    w->rank = plan + 4; w->level = w->rank + w->components; w->first = w->level + w->components;
     plan = w->first + w->levels + 1;
     w->point = at; w->score = at + w->components; w->pulled = at + 2 * w->components; at += 3 * w->components;
     w->parameters = at; w->adjoints = at + GROUP * PARAMETERS; at += 2 * GROUP * PARAMETERS;
@@ -202,22 +202,16 @@ void sweep(const int64_t *plan, const REAL *weights, void *memory, const REAL *s
     planned(&w, plan, weights, memory);
     const int64_t d = w.components;
     for (int64_t i = first; i < last; i += LANES) {
-        const int64_t lanes = SMALLER(LANES, last - i);
-        for (int64_t l = 0; l < LANES; l++) {
-            const int64_t at = (i + SMALLER(l, lanes - 1)) * d;
-            for (int64_t c = 0; c < d; c++) w.point[c][l] = state[at + w.order[c]];
-            if (scores) for (int64_t c = 0; c < d; c++) w.score[c][l] = score[at + w.order[c]];
-        }
+        const int64_t points_here = SMALLER(LANES, last - i);
+        fetch(w.point, state + i * d, w.rank, d, points_here);
+        if (scores) fetch(w.score, score + i * d, w.rank, d, points_here);
         if (scores) {
             cleared(w.pulled, d);
             for (int k = 0; k < DEPTH; k++) cleared(w.layers[k].adjoint, w.layers[k].start[w.levels]);
         }
         if (on) carry_tile(&w);
         else return_tile(&w, scores != 0);
-        for (int64_t l = 0; l < lanes; l++) {
-            const int64_t at = (i + l) * d;
-            for (int64_t c = 0; c < d; c++) points[at + w.order[c]] = w.point[c][l];
-            if (scores) for (int64_t c = 0; c < d; c++) scores[at + w.order[c]] = w.score[c][l];
-        }
+        put(points + i * d, w.point, w.rank, d, points_here);
+        if (scores) put(scores + i * d, w.score, w.rank, d, points_here);
     }
 }
