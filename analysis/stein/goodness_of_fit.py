@@ -85,7 +85,7 @@ def stein_test(
         communicator: Ranks that share the pairs; serial when None. Every rank returns the same.
 
     Raises:
-        ValueError: If there are fewer than three states.
+        ValueError: If there are fewer than three states, or multipliers do not belong to them.
         NumericalError: If a score or a sum is not finite.
 
     Error:
@@ -95,6 +95,13 @@ def stein_test(
     n = len(features)
     if n < 3:
         raise ValueError(f"a Stein discrepancy needs 3 states at least; got {n}.")
+    if signs is not None and (signs.ndim != 2 or signs.shape[1] != n):
+        raise ValueError(f"`signs` must have shape (replicate, {n}), one for each state; got {tuple(signs.shape)}.")
+    if persistence is not None and n % (len(persistence) + 1):
+        raise ValueError(
+            f"`persistence` must be of one frame less than a path has, and {n} states are no whole number of paths of "
+            f"{len(persistence) + 1} frames."
+        )
     chosen = kernel.fitted(features.points)
     sums = pair_sums(features, chosen, signs, communicator)
     total, diagonal = float(sums.rows.sum()), float(sums.diagonal.sum())

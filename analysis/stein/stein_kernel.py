@@ -80,8 +80,18 @@ def stein_matrix(kernel: BaseKernel, rows: SteinFeatures, columns: SteinFeatures
 
     Returns:
         Shape ``(..., rows, columns)``.
+
+    Raises:
+        ValueError: If one of the sets has frames and the other has none.
+
+    Error:
+        Rounding, times the square of the spread of the points over the bandwidth.
     """
-    z, w = rows.points, columns.points
+    if (rows.frames is None) != (columns.frames is None):
+        raise ValueError("`rows` and `columns` must be features of one field; only one of them has frames.")
+    # Distances are differences of squares, which lose what the points have in common: it is taken off before.
+    common = columns.points.mean(-2, keepdim=True)
+    z, w = rows.points - common, columns.points - common
     square = (z.square().sum(-1, keepdim=True) + w.square().sum(-1).unsqueeze(-2)).sub_(2 * (z @ w.mT)).clamp_(min=0.0)
     value, first, second = kernel.profile(square)
     b, c = rows.scores, columns.scores

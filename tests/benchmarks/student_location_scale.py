@@ -1,9 +1,10 @@
 """Location and scale of Student's law by score matching and by diffusion score matching, from several starts.
 
 Run as ``python tests/benchmarks/student_location_scale.py [samples]``, by default 16. A sample is 300 draws with 5
-degrees of freedom, location 25 and scale 10. The matrix of diffusion score matching is fixed beforehand,
-(1 + ((x - median) / (1.4826 MAD))^2)^p; that it has to be is seen in the last table, where it moves with the model.
-Prints tables, and writes JSON into the working directory.
+degrees of freedom, location 25 and scale 10; samples are those of the seeds from 0 on, the first five are shown one by
+one. The matrix of diffusion score matching is fixed beforehand, (1 + ((x - median) / (1.4826 MAD))^2)^p; that it has to
+be is seen in the last table, where it moves with the model. Prints tables, and writes JSON and a figure of the losses
+into the working directory.
 
 The setting is that of Barp et al., Minimum Stein discrepancy estimators (2019), as far as it is known to us.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from physcore.score import (
@@ -34,6 +36,8 @@ from simulations import StudentDiffusion
 DEGREES, LOCATION, SCALE, DRAWS = 5.0, 25.0, 10.0, 300
 STARTS = ((25.0, 10.0), (0.0, 5.0), (100.0, 10.0), (-100.0, 10.0))
 AGREEMENT = 1e-3
+SHOWN = range(5)  # seeds of the samples that are shown one by one
+LOCATIONS = torch.linspace(-150, 200, 141, dtype=torch.float64)
 PLAIN = ImplicitScoreMatching(weighting=Uniform())
 PROCESS = StudentDiffusion(degrees_of_freedom=DEGREES, scale=SCALE)
 
@@ -65,7 +69,7 @@ class LocationScale(ScoreModel):
         return -(DEGREES + 1) * off / (DEGREES * (2 * self.log_scale).exp() + off.square())
 
 
-def draws(seed: int = 2, number: int = DRAWS) -> Tensor:
+def draws(seed: int = 0, number: int = DRAWS) -> Tensor:
     """Return draws of the law, shape ``(draw, 1)``."""
     return LOCATION + PROCESS.sample_stationary(number, torch.Generator().manual_seed(seed))
 
@@ -116,18 +120,47 @@ def agree(found: tuple[float, float], other: tuple[float, float]) -> bool:
     return all(abs(first - second) < AGREEMENT for first, second in zip(found, other, strict=True))
 
 
-def one_sample() -> list[dict[str, Any]]:
-    """Print and return the estimates from every start on one sample."""
-    state = draws()
+def single_samples() -> list[dict[str, Any]]:
+    """Print and return the estimates from every start on the first samples."""
     table: list[dict[str, Any]] = []
-    print(f"one sample of {DRAWS}, location {LOCATION:g}, scale {SCALE:g}")
-    print(f"{'start':<16}" + "".join(f"{name:>24}" for name in objectives(state)))
-    for start in STARTS:
-        found = {name: estimate(objective, state, start) for name, objective in objectives(state).items()}
-        cells = [f"({location:.6g}, {scale:.6g})" for location, scale in found.values()]
-        print(f"{start!s:<16}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
-        table.append({"start": start, **found})
+    for seed in SHOWN:
+        state = draws(seed)
+        print(f"sample {seed} of {DRAWS}, location {LOCATION:g}, scale {SCALE:g}")
+        print(f"{'start':<16}" + "".join(f"{name:>24}" for name in objectives(state)))
+        for start in STARTS:
+            found = {name: estimate(objective, state, start) for name, objective in objectives(state).items()}
+            cells = [f"({location:.6g}, {scale:.6g})" for location, scale in found.values()]
+            print(f"{start!s:<16}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
+            table.append({"seed": seed, "start": start, **found})
     return table
+
+
+def losses_over_locations(seed: int) -> dict[str, Tensor]:
+    """Return the losses at locations, at the true scale, over that at the true location."""
+    state, found = draws(seed), {}
+    with torch.no_grad():
+        for name, objective in objectives(state).items():
+            values = [loss(objective, LocationScale(at, SCALE), state) for at in [LOCATION, *LOCATIONS.tolist()]]
+            found[name] = torch.stack(values[1:]) - values[0]
+    return found
+
+
+def draw_losses(table: list[dict[str, Any]], path: Path) -> None:
+    """Draw the losses of the first samples over the location, and where the estimates from every start end."""
+    curves = {seed: losses_over_locations(seed) for seed in SHOWN}
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(curves[0])), curves[0], strict=True):
+        for seed, found in curves.items():
+            axes.plot(LOCATIONS, found[name], color=f"C{seed}", linewidth=1, label=f"sample {seed}")
+        lowest = min(float(found[name].min()) for found in curves.values())
+        for row in table:
+            axes.plot(row[name][0], lowest, marker="|", color=f"C{row['seed']}", markersize=12)
+        for location, _ in STARTS:
+            axes.axvline(location, color="0.7", linewidth=0.8, linestyle=":")
+        axes.set(title=name, xlabel="location", xlim=(LOCATIONS[0], LOCATIONS[-1]))
+    figure.axes[0].set_ylabel("loss at scale 10, over that at (25, 10)")
+    figure.axes[0].legend(fontsize="small", frameon=False)
+    figure.savefig(path, dpi=150)
 
 
 def many_samples(number: int) -> dict[str, Any]:
@@ -152,7 +185,8 @@ def many_samples(number: int) -> dict[str, Any]:
 def main() -> None:
     """Estimate from every start and report."""
     torch.set_num_threads(1)
-    result: dict[str, Any] = {"one sample": one_sample()}
+    result: dict[str, Any] = {"single samples": single_samples()}
+    draw_losses(result["single samples"], Path("student_location_scale.png"))
     result["many samples"] = many_samples(int(sys.argv[1]) if len(sys.argv) > 1 else 16)
     losses = {location: moving_weight(draws(), location) for location in (25.0, 50.0, 100.0, 200.0)}
     print("loss at a location, where the matrix moves there with the model")

@@ -2,14 +2,15 @@
    heights, slopes at the inner knots. REAL, BINS, BOUND, CLIP, EXP, FABS and SQRT are defined before. The points are
    carried side by side through one short loop after the other, none with a branch, so that compilers take many at once. */
 
-static inline REAL clipped(REAL a, REAL scale) { return a / (1 + FABS(a * scale)); }
-static inline REAL clipped_slope(REAL a, REAL scale) { const REAL t = 1 + FABS(a * scale); return 1 / (t * t); }
+/* A parameter a enters as a r, whose slope is r^2. */
+static inline REAL clip(REAL a, REAL scale) { return 1 / (1 + FABS(a * scale)); }
 
 /* Where points went, derivatives there, and by the knots of the bin that they lie in those of the value (v) and of the
-   logarithm of the slope (g); shares of widths (e, before the knots c) and of heights (f, b). */
+   logarithm of the slope (g); shares of widths (e, before the knots c) and of heights (f, b), by_e and by_f their slopes
+   by the parameters but for the sum that they are shares of. */
 struct jet {
-    row value, slope, bend, e[BINS], f[BINS], c0, c1, b0, b1, bin, inside;
-    row v_x0, v_x1, v_y0, v_y1, v_0, v_1, g_x0, g_x1, g_y1, g_0, g_1;
+    row value, slope, bend, e[BINS], f[BINS], by_e[BINS], by_f[BINS], per_e, per_f, c0, c1, b0, b1, bin, inside;
+    row by_0, by_1, v_x0, v_x1, v_y0, v_y1, v_0, v_1, g_x0, g_x1, g_y1, g_0, g_1;
 };
 
 struct knots { row x0, x1, y0, y1, d0, d1; };
@@ -23,16 +24,21 @@ static inline __attribute__((always_inline)) void place(
     LANE { width[l] = height[l] = c[l] = b[l] = 0; x[l] = y[l] = -bound; j->bin[l] = -1; k->d0[l] = k->d1[l] = 0; }
     LANE { k->x0[l] = k->y0[l] = j->c0[l] = j->b0[l] = 0; k->x1[l] = k->y1[l] = j->c1[l] = j->b1[l] = 1; }
     for (int n = 0; n < BINS; n++) {
-        LANE { j->e[n][l] = EXP(clipped(p[n][l], 2 * scale)); width[l] += j->e[n][l]; }
-        LANE { j->f[n][l] = EXP(clipped(p[BINS + n][l], 2 * scale)); height[l] += j->f[n][l]; }
+        LANE {
+            const REAL r = clip(p[n][l], 2 * scale), e = EXP(p[n][l] * r);
+            j->e[n][l] = e; j->by_e[n][l] = e * r * r; width[l] += e;
+        }
+        LANE {
+            const REAL r = clip(p[BINS + n][l], 2 * scale), f = EXP(p[BINS + n][l] * r);
+            j->f[n][l] = f; j->by_f[n][l] = f * r * r; height[l] += f;
+        }
     }
-    LANE { width[l] = 1 / width[l]; height[l] = 1 / height[l]; }
+    LANE { width[l] = j->per_e[l] = 1 / width[l]; height[l] = j->per_f[l] = 1 / height[l]; }
     for (int n = 0; n < BINS; n++)
         LANE {
             const REAL e = j->e[n][l] * width[l], f = j->f[n][l] * height[l], next_c = c[l] + e, next_b = b[l] + f;
             const REAL next_x = bound * (2 * next_c - 1), next_y = bound * (2 * next_b - 1);
             const int here = (by_y ? y[l] : x[l]) < value[l];
-            j->e[n][l] = e; j->f[n][l] = f;
             j->bin[l] = here ? n : j->bin[l];
             j->c0[l] = here ? c[l] : j->c0[l]; j->c1[l] = here ? next_c : j->c1[l];
             j->b0[l] = here ? b[l] : j->b0[l]; j->b1[l] = here ? next_b : j->b1[l];
@@ -46,7 +52,11 @@ static inline __attribute__((always_inline)) void place(
             k->d0[l] = j->bin[l] == n + 1 ? p[2 * BINS + n][l] : k->d0[l];
             k->d1[l] = j->bin[l] == n ? p[2 * BINS + n][l] : k->d1[l];
         }
-    LANE { k->d0[l] = EXP(clipped(k->d0[l], scale)); k->d1[l] = EXP(clipped(k->d1[l], scale)); }
+    LANE {
+        const REAL r0 = clip(k->d0[l], scale), r1 = clip(k->d1[l], scale);
+        k->d0[l] = EXP(k->d0[l] * r0); k->d1[l] = EXP(k->d1[l] * r1);
+        j->by_0[l] = k->d0[l] * r0 * r0; j->by_1[l] = k->d1[l] * r1 * r1;
+    }
 }
 
 /* Find the place z of values in their bins, 0 .. 1. */
@@ -85,10 +95,10 @@ static inline __attribute__((always_inline)) void open_by(
         j->bend[l] = in ? g_z * r : 0;
         j->v_x0[l] = span * (along * s * r - rise * o); j->v_x1[l] = span * (-along * s * r - rise * z);
         j->v_y0[l] = span * (1 - f - along * r); j->v_y1[l] = span * (f + along * r);
-        j->v_0[l] = dy * (u - f * u) * q * d0; j->v_1[l] = -dy * f * u * q * d1;
+        j->v_0[l] = dy * (u - f * u) * q * j->by_0[l]; j->v_1[l] = -dy * f * u * q * j->by_1[l];
         j->g_x0[l] = span * r * (g_s * s - g_z * o); j->g_x1[l] = span * r * (-g_s * s - g_z * z);
         j->g_y1[l] = span * g_s * r;
-        j->g_0[l] = (o * o * m - 2 * u * q) * d0; j->g_1[l] = (z * z * m - 2 * u * q) * d1;
+        j->g_0[l] = (o * o * m - 2 * u * q) * j->by_0[l]; j->g_1[l] = (z * z * m - 2 * u * q) * j->by_1[l];
     }
 }
 
@@ -103,28 +113,20 @@ static void open(struct jet *j, const row *p, const REAL *point, int back, int d
 /* Adjoints of the parameters: derivatives of value * score + logarithm of the slope. */
 static void adjoint(const struct jet *restrict j, const row *restrict p, const REAL *restrict score, row *restrict to)
 {
-    const REAL scale = CLIP;
     row x0, x1, y0, y1, base_x, base_y, left, right;
     LANE {
-        const REAL s = score[l], in = j->inside[l];
-        x0[l] = in * (j->v_x0[l] * s + j->g_x0[l]); x1[l] = in * (j->v_x1[l] * s + j->g_x1[l]);
-        y0[l] = in * (j->v_y0[l] * s - j->g_y1[l]); y1[l] = in * (j->v_y1[l] * s + j->g_y1[l]);
+        const REAL s = score[l], in = j->inside[l], e = in * j->per_e[l], f = in * j->per_f[l];
+        x0[l] = e * (j->v_x0[l] * s + j->g_x0[l]); x1[l] = e * (j->v_x1[l] * s + j->g_x1[l]);
+        y0[l] = f * (j->v_y0[l] * s - j->g_y1[l]); y1[l] = f * (j->v_y1[l] * s + j->g_y1[l]);
         left[l] = in * (j->v_0[l] * s + j->g_0[l]); right[l] = in * (j->v_1[l] * s + j->g_1[l]);
         base_x[l] = -(x0[l] * j->c0[l] + x1[l] * j->c1[l]); base_y[l] = -(y0[l] * j->b0[l] + y1[l] * j->b1[l]);
     }
-    for (int n = 0; n < BINS; n++) {
+    for (int n = 0; n < BINS; n++)
         LANE {
-            const REAL by = base_x[l] + (n < j->bin[l] ? x0[l] : 0) + (n <= j->bin[l] ? x1[l] : 0);
-            to[n][l] = by * j->e[n][l] * clipped_slope(p[n][l], 2 * scale);
+            const int before = n < j->bin[l], within = n <= j->bin[l];
+            to[n][l] = j->by_e[n][l] * (base_x[l] + (before ? x0[l] : 0) + (within ? x1[l] : 0));
+            to[BINS + n][l] = j->by_f[n][l] * (base_y[l] + (before ? y0[l] : 0) + (within ? y1[l] : 0));
         }
-        LANE {
-            const REAL by = base_y[l] + (n < j->bin[l] ? y0[l] : 0) + (n <= j->bin[l] ? y1[l] : 0);
-            to[BINS + n][l] = by * j->f[n][l] * clipped_slope(p[BINS + n][l], 2 * scale);
-        }
-    }
     for (int n = 0; n < BINS - 1; n++)
-        LANE {
-            const REAL by = j->bin[l] == n + 1 ? left[l] : j->bin[l] == n ? right[l] : 0;
-            to[2 * BINS + n][l] = by * clipped_slope(p[2 * BINS + n][l], scale);
-        }
+        LANE to[2 * BINS + n][l] = j->bin[l] == n + 1 ? left[l] : j->bin[l] == n ? right[l] : 0;
 }

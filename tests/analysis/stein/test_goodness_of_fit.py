@@ -166,3 +166,12 @@ def test_too_few_states_and_numbers_that_are_not_finite_are_refused() -> None:
     broken[2, 1] = math.nan
     with pytest.raises(NumericalError, match="not finite"):
         stein_test(SteinFeatures(x, broken), KERNEL)
+
+
+def test_multipliers_that_do_not_belong_to_the_states_are_refused() -> None:
+    x = normal(torch.Generator().manual_seed(1), 6, 2)
+    features = SteinFeatures(x, -x)
+    with pytest.raises(ValueError, match=r"`signs` must have shape \(replicate, 6\).*got \(9, 5\)"):
+        stein_test(features, KERNEL, independent_signs(3, 9, 5))
+    with pytest.raises(ValueError, match="no whole number of paths of 4 frames"):
+        stein_test(features, KERNEL, independent_signs(3, 9, 6), persistence=torch.zeros(3))

@@ -97,6 +97,25 @@ def test_pairs_alone_are_entries_of_the_matrix(name: str) -> None:
     torch.testing.assert_close(matrix, matrix.mT)
 
 
+@pytest.mark.parametrize("name", ["plain", "function"])
+def test_points_far_from_zero_lose_no_digits(name: str) -> None:
+    x, kernel = points(40), GaussianKernel(bandwidth=0.9)
+    features = FIELDS[name][0].features(x, LAW.score(x))
+    frames = None if features.frames is None else features.frames.float()
+    far = SteinFeatures((features.points.float() + 2.0**12), features.scores.float(), frames)
+    # To 2^-11 the points can be told apart there.
+    near = SteinFeatures(far.points.double() - 2.0**12, features.scores, features.frames)
+    expected, size = stein_matrix(kernel, near, near), 1 + near.scores.abs().amax() ** 2
+    assert float((stein_matrix(kernel, far, far) - expected).abs().max() / size) < 1e-4
+
+
+def test_features_of_two_fields_are_refused() -> None:
+    x = points(3)
+    plain, framed = (FIELDS[name][0].features(x, LAW.score(x)) for name in ("plain", "function"))
+    with pytest.raises(ValueError, match="features of one field"):
+        stein_matrix(KERNELS[0], plain, framed)
+
+
 @pytest.mark.parametrize("d", [1, 3])
 def test_a_shifted_normal_law_has_its_closed_form(d: int) -> None:
     """From N(m, I) the score of N(0, I) is off by m, so that the squared discrepancy is |m|^2 E[k]."""

@@ -4,8 +4,11 @@ import shutil
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from physcore.mixture import GaussianMixture
 from physcore.transform import Inverted, TransformedProcess, flow_bijection, transform_score
 from physcore.transform.bijections.fused_sweep import FusedSweep
 from physcore.transform.bijections.triangular import Autoregressive, Fused, triangular
@@ -85,6 +88,31 @@ def test_where_nothing_is_differentiated_triangular_layers_give_the_same(
         carried = bijection.carry_score(state, score)[0]
         torch.testing.assert_close(carried, image, rtol=tolerance, atol=tolerance)
     assert (followed - score).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_scores_through_random_flows_of_random_laws_are_gradients_of_the_log_density(name: str) -> None:
+    @settings(max_examples=6, deadline=None, database=None, derandomize=True)
+    @given(st.integers(2, 12), st.integers(0, 2**31), st.booleans())
+    def check(components: int, seed: int, randperm: bool) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            shuffled = {} if name == "NICE" else {"randperm": randperm}
+            flow = getattr(zuko.flows, name)(components, **SMOOTH, **shuffled).double()
+            state, means = torch.randn(5, components, dtype=torch.float64), torch.randn(3, components).tolist()
+        law, bijection = GaussianMixture(means=tuple(map(tuple, means)), width=1.0), flow_bijection(flow)
+        image = bijection.forward(state).detach().requires_grad_()
+        origin = bijection.inverse(image)
+        density = law.log_density(origin) - bijection.log_determinant(origin)
+        expected = torch.autograd.grad(density.sum(), image)[0]
+        with torch.no_grad():
+            carried = transform_score(bijection, state, law.score(state))
+            back = transform_score(Inverted(bijection=bijection), image.detach(), carried)
+        for found, wanted in ((carried, expected), (back, law.score(state))):
+            size = 1 + wanted.abs().amax(-1, keepdim=True)
+            assert float(((found - wanted) / size).abs().max()) < 1e-10
+
+    check()
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64], ids=["float32", "float64"])
