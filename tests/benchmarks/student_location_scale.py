@@ -6,6 +6,10 @@ one. The matrix of diffusion score matching is fixed beforehand, (1 + ((x - medi
 be is seen in the last table, where it moves with the model. Prints tables, and writes JSON and a figure of the losses
 into the working directory.
 
+Neither loss has a lowest value: with the location at a draw and the scale towards 0 it falls as the inverse square of
+the scale, of a draw far out the more steeply the more it is weighed. What is found are local minima, from far starts
+not always the one at the law.
+
 The setting is that of Barp et al., Minimum Stein discrepancy estimators (2019), as far as it is known to us.
 """
 

@@ -19,17 +19,42 @@ study = sys.modules.setdefault(_place.name, importlib.util.module_from_spec(_pla
 _place.loader.exec_module(study)
 
 
-def test_diffusion_score_matching_agrees_from_every_start_and_score_matching_does_not() -> None:
-    state = study.draws()
+def estimates(seed: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Return what score matching and diffusion score matching find from every start."""
+    state = study.draws(seed)
     plain, fixed = (
         [study.estimate(objective, state, start) for start in study.STARTS]
         for objective in (study.PLAIN, study.weighted(state))
     )
+    return plain, fixed
+
+
+def test_from_a_far_start_score_matching_may_run_away_where_diffusion_score_matching_does_not() -> None:
+    plain, fixed = estimates(2)
     assert all(study.agree(found, fixed[0]) for found in fixed)
     assert abs(fixed[0][0] - study.LOCATION) < 5
     assert abs(fixed[0][1] - study.SCALE) < 3
     assert all(study.agree(found, plain[0]) for found in plain[:3])
     assert not study.agree(plain[3], plain[0])
+
+
+def test_of_draws_far_out_diffusion_score_matching_makes_minima_where_score_matching_has_none() -> None:
+    plain, fixed = estimates(1)
+    assert all(study.agree(found, plain[0]) for found in plain)
+    assert [study.agree(found, fixed[0]) for found in fixed] == [True, True, False, True]
+    assert fixed[2][0] > 90
+    assert study.draws(1).max() > 90
+
+
+def test_at_a_draw_the_losses_fall_as_the_inverse_square_of_a_small_scale() -> None:
+    state = study.draws()
+    with torch.no_grad():
+        for objective in study.objectives(state).values():
+            losses = [
+                study.loss(objective, study.LocationScale(float(state[7]), scale), state) for scale in (1e-4, 1e-5)
+            ]
+            assert float(losses[1]) < 0
+            assert float(losses[1] / losses[0]) == pytest.approx(100, rel=1e-3)
 
 
 def test_a_weight_that_moves_with_the_model_is_refused_for_its_loss_has_no_minimum_at_the_law() -> None:
