@@ -45,7 +45,7 @@ class FusedSweep:
         # A network that is not given all components is given those of the first level, in their order.
         self._columns = [self._orders[0] if inputs == len(levels[0]) else torch.arange(inputs), *self._orders[1:-1]]
         self._plan = self._planned(levels, free, count, masks)
-        self._kernels: dict[torch.dtype, Any] = {}
+        self._sources: dict[torch.dtype, str | None] = {}
         self._held: dict[torch.dtype, tuple[list[Tensor], Tensor]] = {}
 
     def carry(self, state: Tensor, score: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -88,12 +88,14 @@ class FusedSweep:
 
     def _kernel(self, dtype: torch.dtype) -> Any:
         """Return the compiled kernel of a precision, None if there is none."""
-        if dtype not in self._kernels:
-            try:
-                self._kernels[dtype] = _compiled(self._source(dtype == torch.float32))
-            except (Untraceable, TooLarge, CompilerMissing):
-                self._kernels[dtype] = None
-        return self._kernels[dtype]
+        # Sources are kept and not kernels, so that a map can still be copied and sent to other processes.
+        try:
+            if dtype not in self._sources:
+                self._sources[dtype] = self._source(dtype == torch.float32)
+            return None if self._sources[dtype] is None else _compiled(self._sources[dtype])
+        except (Untraceable, TooLarge, CompilerMissing):
+            self._sources[dtype] = None
+            return None
 
     def _source(self, single: bool) -> str:
         made, folder = self._conditioner, Path(__file__).parent

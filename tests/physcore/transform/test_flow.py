@@ -1,5 +1,6 @@
 """Flows of zuko as maps: their own log density is the judge."""
 
+import copy
 import shutil
 
 import pytest
@@ -136,6 +137,14 @@ def test_many_points_through_many_components_are_carried_by_the_kernel(name: str
         returned = flow_bijection(flow).return_score(*narrow[2:])
     for found, wanted in zip((*carried, *returned), (image, expected, state, score), strict=True):
         torch.testing.assert_close(found, wanted.to(precision), rtol=tolerance, atol=tolerance)
+
+
+def test_a_map_that_has_carried_scores_can_be_copied() -> None:
+    bijection, state = flow_bijection(flow_of("NSF")), points()
+    with torch.no_grad():
+        carried = bijection.carry_score(state, -state)[1]
+        again = copy.deepcopy(bijection).carry_score(state, -state)[1]
+    torch.testing.assert_close(again, carried, rtol=0, atol=0)
 
 
 def test_a_kernel_follows_weights_that_are_written_past_their_version() -> None:
