@@ -7,6 +7,7 @@ import xarray as xr
 
 from analysis.rounding import rounded
 from physcore.registry import load, names
+from physcore.variable import typeset_units
 
 __all__ = ["error_table", "quantity_tables"]
 
@@ -65,7 +66,10 @@ def quantity_tables(comparison: xr.DataTree, times: Sequence[float]) -> Iterator
 
 def _quantity_table(group: xr.Dataset, headline: xr.Dataset, times: Sequence[float]) -> str:
     units = group["value"].attrs.get("units", "1")
-    notes = [*([] if units == "1" else [f"in {units}"]), *(group.attrs[key] for key in NOTES if key in group.attrs)]
+    notes = [
+        *([] if units == "1" else [f"in {typeset_units(units)}"]),
+        *(group.attrs[key] for key in NOTES if key in group.attrs),
+    ]
     title = group["value"].attrs["long_name"] + (f" ({'; '.join(notes)})" if notes else "")
     scores = [str(score) for score in headline["score"].values]
     others = [dim for dim in headline["value"].dims if dim not in ("score", "time")]

@@ -1,8 +1,43 @@
 """A physical variable of a process: its name, units and behaviour under time reversal."""
 
 import dataclasses
+import re
 
-__all__ = ["Variable"]
+__all__ = ["Variable", "axis_label", "reciprocal_units", "typeset_units"]
+
+SYMBOLS = {"um": "µm", "us": "µs", "radian": "rad", "radians": "rad", "degree": "°", "degrees": "°"}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def reciprocal_units(units: str) -> str:
+    """Return one over some units, both as CF writes them.
+
+    Arguments:
+        units: Units, ``"1"`` when dimensionless.
+    """
+    if units == "1":
+        return units
+    return f"{units}-1" if units.isalpha() else f"({units})-1"
+
+
+def typeset_units(units: str) -> str:
+    """Return units as people read them: ``"um s-1"`` as ``"µm s⁻¹"``.
+
+    Arguments:
+        units: Units as CF writes them.
+    """
+    named = re.sub(r"[A-Za-z]+", lambda word: SYMBOLS.get(word[0], word[0]), units)
+    return re.sub(r"(?<=[^\W\d_]|[)\]°])-?\d+", lambda power: power[0].translate(SUPERSCRIPTS), named)
+
+
+def axis_label(text: str, units: str) -> str:
+    """Return the label of an axis: what it shows, and its units in brackets where it has any.
+
+    Arguments:
+        text: What it shows.
+        units: Units as CF writes them, ``"1"`` when dimensionless.
+    """
+    return text if units == "1" else f"{text} [{typeset_units(units)}]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,5 +71,4 @@ class Variable:
     @property
     def label(self) -> str:
         """The axis label of the variable: symbol and units."""
-        symbol = self.symbol or self.name
-        return f"${symbol}$" if self.units == "1" else f"${symbol}$ [{self.units}]"
+        return axis_label(f"${self.symbol or self.name}$", self.units)

@@ -3,9 +3,12 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.contour import QuadContourSet
 
-__all__ = ["density_contours", "variable_label"]
+from physcore.variable import axis_label
+
+__all__ = ["density_contours", "signed_ticks", "time_label", "variable_label"]
 
 LEVELS = (0.05, 0.3, 0.7)  # of the largest density
 
@@ -16,8 +19,28 @@ def variable_label(coordinate: xr.DataArray) -> str:
     Arguments:
         coordinate: Its centres of bins, with attributes ``symbol`` and ``units``.
     """
-    symbol, units = coordinate.attrs["symbol"], coordinate.attrs["units"]
-    return f"${symbol}$" if units == "1" else f"${symbol}$ [{units}]"
+    return axis_label(f"${coordinate.attrs['symbol']}$", coordinate.attrs["units"])
+
+
+def time_label(coordinate: xr.DataArray) -> str:
+    """Return the axis label of time, with its units.
+
+    Arguments:
+        coordinate: Times, with an attribute ``units`` where they have any.
+    """
+    return axis_label("time $t$", coordinate.attrs.get("units", "1"))
+
+
+def signed_ticks(bar: Colorbar, bound: float) -> None:
+    """Label a colour bar of signed values at zero, at its bound and at a fifth of it, to either side.
+
+    Arguments:
+        bar: The colour bar.
+        bound: The largest absolute value that has a colour of its own.
+    """
+    ticks = [-bound, -bound / 5, 0, bound / 5, bound]
+    bar.set_ticks(ticks, labels=[f"{tick:.2g}".replace("-", "−") for tick in ticks])
+    bar.ax.minorticks_off()
 
 
 def density_contours(axes: Axes, density: xr.DataArray, names: list[str]) -> QuadContourSet:

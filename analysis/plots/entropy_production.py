@@ -7,7 +7,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.plots.figure import SINGLE_COLUMN, styled
+from analysis.plots.axes import time_label
+from analysis.plots.figure import SINGLE_COLUMN, legend_above, styled
+from physcore.variable import axis_label
 
 __all__ = ["plot_entropy_production"]
 
@@ -26,8 +28,8 @@ def plot_entropy_production(estimates: Mapping[str, xr.Dataset], known: Curve | 
         known: The total rate at times of shape ``(time,)``; none is drawn when None.
 
     Returns:
-        The figure: total rates with bars of one standard error, and the medium's part of the first estimate; below, if
-        something is known, the total less the known rate. The convention of parities stands on top.
+        The figure: total rates with bars of one standard error, and the medium's part of the first estimate with a band
+        of one; below, if something is known, the total less the known rate. The convention of parities stands on top.
     """
     if not estimates:
         raise ValueError("`estimates` must hold one result at least.")
@@ -37,7 +39,8 @@ def plot_entropy_production(estimates: Mapping[str, xr.Dataset], known: Curve | 
         ratios = (1,) if known is None else (2, 1)
         panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
         rates, units = panels[0], first["value"].attrs["units"]
-        medium = first["value"].sel(quantity="medium")
+        medium, spread = (first[key].sel(quantity="medium") for key in ("value", "standard_error"))
+        rates.fill_between(first["time"], medium - spread, medium + spread, color="0.5", alpha=0.2, lw=0)
         rates.plot(first["time"], medium, ":", color="0.5", lw=1.2, label="medium")
         if known is not None:
             times = np.linspace(float(first["time"][0]), float(first["time"][-1]), FINE)
@@ -50,12 +53,9 @@ def plot_entropy_production(estimates: Mapping[str, xr.Dataset], known: Curve | 
             rates.errorbar(moments, total, error, label=name, **style)
             if known is not None:
                 panels[1].errorbar(moments, total - known(moments), error, **style)
-        per = "" if units == "1" else f" [{units}]"
-        rates.set_ylabel(rf"$\dot S${per}")
+        rates.set_ylabel(axis_label(r"$\dot S$", units))
         if known is not None:
             panels[1].set_ylabel("total less known")
-        panels[-1].set_xlabel("time $t$")
-        compact = {"columnspacing": 0.8, "handlelength": 1.4, "handletextpad": 0.4}
-        title = first.attrs["parity"]
-        figure.legend(loc="outside upper left", ncols=4, title=title, title_fontsize=8, alignment="left", **compact)
+        panels[-1].set_xlabel(time_label(first["time"]))
+        legend_above(figure, first.attrs["parity"])
     return figure

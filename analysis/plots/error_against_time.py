@@ -7,7 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
+from analysis.plots.axes import time_label
+from analysis.plots.figure import SINGLE_COLUMN, legend_above, styled, whole_decades
 
 __all__ = ["plot_error_against_time"]
 
@@ -45,11 +46,10 @@ def plot_error_against_time(comparison: xr.Dataset, reference: str) -> Figure:
             axes.errorbar(times, value, (lower, error), lw=0.8, color=f"C{i}", label=f"{selection} score", **style)
         axes.set_yscale("log")
         note = _own_error(axes, part, reference)
-        axes.set_xlabel("time $t$")
+        axes.set_xlabel(time_label(part["time"]))
         axes.set_ylabel(r"$E|s_\theta - s_{\rm ref}|^2\, /\, E|s_{\rm ref}|^2$")
         whole_decades(axes)
-        compact = {"columnspacing": 0.8, "handlelength": 1.4, "handletextpad": 0.4}
-        figure.legend(loc="outside upper left", ncols=3, title=note, title_fontsize=8, alignment="left", **compact)
+        legend_above(figure, note)
     return figure
 
 

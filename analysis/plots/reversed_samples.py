@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.plots.axes import variable_label
 from analysis.plots.figure import DOUBLE_COLUMN, styled
+from physcore.variable import axis_label
 
 __all__ = ["plot_reversed_samples"]
 
@@ -25,8 +26,8 @@ def plot_reversed_samples(densities: xr.Dataset, distance: xr.Dataset | None = N
 
     Returns:
         Of two variables two-dimensional histograms: a column for each time, a row of the simulated samples and one for
-        each score that was run backwards from the last of the times. Of one variable curves with bands of two standard
-        errors.
+        each score that was run backwards from the last of the times, over it the sliced Wasserstein distance of the two
+        and that of two simulated samples. Of one variable curves with bands of two standard errors.
     """
     part = densities.dropna("time", how="all", subset=["value"])
     plane, times = part.attrs["variables"].split(), part["time"].values
@@ -45,7 +46,7 @@ def plot_reversed_samples(densities: xr.Dataset, distance: xr.Dataset | None = N
             bar = figure.colorbar(column[0].collections[0], ax=list(column), location="bottom", shrink=0.9, pad=0.02)
             bar.ax.tick_params(labelsize=7)
             bar.set_ticks([0, round_down(most / 4), round_down(most)])
-            bar.set_label("density", fontsize=8)
+            bar.set_label(axis_label("density", part["value"].attrs.get("units", "1")), fontsize=8)
             column[0].set_title(f"$t = {time:g}$", loc="left")
             for axes, score in zip(column[1:], scores, strict=True):
                 axes.set_title(_told(distance, score, float(time), bool(time == times[-1])), loc="left", fontsize=8)
@@ -77,7 +78,7 @@ def _told(distance: xr.Dataset | None, score: str, time: float, last: bool) -> s
         return ""
     entry = distance.sel(score=score, time=time)
     value, floor = float(entry["value"]), float(entry["floor"])
-    return f"$SW$ {value:.3f}, floor {floor:.3f}" if np.isfinite(value) else ""
+    return f"distance {value:.3f}, two samples {floor:.3f}" if np.isfinite(value) else ""
 
 
 def _curves(part: xr.Dataset, name: str, scores: Sequence[str], times: np.ndarray) -> Figure:
@@ -94,6 +95,6 @@ def _curves(part: xr.Dataset, name: str, scores: Sequence[str], times: np.ndarra
             axes.plot(x, middle, color=f"C{i}", ls="-" if i == 0 else "--", label=label)
         axes.set(xlabel=variable_label(part[name]))
         axes.set_title(f"$t = {time:g}$", loc="left")
-    panels[0].set_ylabel("density")
+    panels[0].set_ylabel(axis_label("density", part["value"].attrs.get("units", "1")))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure

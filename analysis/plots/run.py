@@ -108,7 +108,8 @@ def _of_the_fit(folder: RunFolder, comparison: xr.DataTree) -> Named:
         yield "loss_history", functools.partial(plot_loss_history, history)
         fallen = comparison.children.get(TRAINING_ERRORS)
         errors = None if fallen is None else fallen.to_dataset().dropna("time", how="all", subset=["value"])
-        yield "error_against_training_time", functools.partial(plot_error_against_training_time, history, errors)
+        if errors is not None or np.ptp(history["validation_loss"].values) > 0:
+            yield "error_against_training_time", functools.partial(plot_error_against_training_time, history, errors)
 
 
 def _of_errors(comparison: xr.DataTree, references: Mapping[str, Reference]) -> Named:
@@ -126,9 +127,12 @@ def _of_errors(comparison: xr.DataTree, references: Mapping[str, Reference]) -> 
 def _of_quantities(process: Process, comparison: xr.DataTree) -> Named:
     groups = {name: node.to_dataset() for name, node in comparison.children.items()}
     if "probability-current" in groups:
-        currents = groups["probability-current"].sel(score=LEARNED).dropna("time", how="all", subset=["value"])
-        for time in currents["time"].values:
-            yield f"probability_current_t{time:g}", functools.partial(plot_probability_current, currents, time)
+        group = groups["probability-current"].dropna("time", how="all", subset=["value"])
+        currents = {str(name): group.sel(score=name) for name in group["score"].values}
+        learned = currents.pop(LEARNED)
+        for time in learned["time"].values:
+            drawn = functools.partial(plot_probability_current, learned, time, currents)
+            yield f"probability_current_t{time:g}", drawn
     if "entropy-production-rate" in groups:
         rates = groups["entropy-production-rate"].dropna("time", how="all", subset=["value"])
         estimates = {str(name): rates.sel(score=name) for name in rates["score"].values}

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
-from analysis.plots.axes import density_contours, variable_label
+from analysis.plots.axes import density_contours, signed_ticks, variable_label
 from analysis.plots.figure import DOUBLE_COLUMN, styled
+from physcore.variable import axis_label, reciprocal_units
 
 __all__ = ["plot_score_difference"]
 
@@ -37,19 +38,20 @@ def plot_score_difference(difference: xr.Dataset, reference: str) -> Figure:
             entries = part.sel(component=component)
             symbol = part[component].attrs["symbol"] if component in plane else component
             label = rf"$\Delta s_{{{symbol}}}$"
+            if component in plane:
+                label = axis_label(label, reciprocal_units(part[component].attrs["units"]))
             bound = float(np.nanquantile(np.abs(entries["value"].values), 0.98)) or 1.0
             for axes, time in zip(row, times, strict=True):
                 (_curve if len(plane) == 1 else _map)(axes, entries.sel(time=time), plane, bound)
                 axes.set_title(f"$t = {time:g}$" if axes in panels[0] else "", loc="left")
             if len(plane) == 2:
-                ticks = [-bound, -bound / 5, 0, bound / 5, bound]
-                bar = figure.colorbar(row[-1].collections[0], ax=list(row), extend="both", ticks=ticks, label=label)
-                bar.ax.minorticks_off()
-                bar.ax.set_yticklabels([f"{tick:.2g}" for tick in ticks])
+                bar = figure.colorbar(row[-1].collections[0], ax=list(row), extend="both", label=label)
+                signed_ticks(bar, bound)
             row[0].set_ylabel(label if len(plane) == 1 else variable_label(part[plane[1]]))
         for axes in panels[-1]:
             axes.set_xlabel(variable_label(part[plane[0]]))
-        figure.suptitle(f"score, learned less {reference}", fontsize=10)
+        shade = "; grey: density" if len(plane) == 1 else "; lines: density"
+        figure.suptitle(f"score, learned less {reference}{shade}", fontsize=10)
     return figure
 
 

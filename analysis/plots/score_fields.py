@@ -9,11 +9,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
+from analysis.plots.axes import signed_ticks
 from analysis.plots.figure import DOUBLE_COLUMN, styled
 from analysis.plots.shown_components import shown_components
 from analysis.references.reference import Reference
+from physcore.registry import name_of
 from physcore.score.model import ScoreModel
 from physcore.trajectory import frames
+from physcore.variable import axis_label, reciprocal_units
 
 __all__ = ["plot_score_fields"]
 
@@ -46,7 +49,8 @@ def plot_score_fields(score: ScoreModel, reference: Reference, trajectories: xr.
                 figure = _maps(score, reference, states, time)
             case _:
                 figure = _scatter(score, reference, states, time)
-        figure.suptitle(f"score at $t = {time:g}$", fontsize=10)
+        named = name_of(type(reference)) or type(reference).__name__
+        figure.suptitle(f"score at $t = {time:g}$, learned and {named}", fontsize=10)
     return figure
 
 
@@ -63,14 +67,15 @@ def _curves(score: ScoreModel, reference: Reference, states: torch.Tensor, time:
     learned, exact = _both(score, reference, torch.from_numpy(x).unsqueeze(-1), time)
     figure = Figure(figsize=(DOUBLE_COLUMN, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    label = score.process.variables[0].label
+    variable = score.process.variables[0]
+    units = reciprocal_units(variable.units)
     left.plot(x, exact[:, 0], color="0.4", lw=3, alpha=0.6, label="reference")
     left.plot(x, learned[:, 0], "--", color="C1", label="learned")
-    left.set(xlabel=label, ylabel="score $s$")
+    left.set(xlabel=variable.label, ylabel=axis_label("score $s$", units))
     left.legend()
     right.plot(x, learned[:, 0] - exact[:, 0], color="C0")
     right.axhline(0, color="0.7", lw=0.8)
-    right.set(xlabel=label, ylabel=r"$s_\theta - s_{\rm ref}$")
+    right.set(xlabel=variable.label, ylabel=axis_label(r"$s_\theta - s_{\rm ref}$", units))
     return figure
 
 
@@ -85,8 +90,9 @@ def _maps(score: ScoreModel, reference: Reference, states: torch.Tensor, time: f
     for i, row in zip(score.components, axes, strict=True):
         shown = [np.where(inhabited, field[..., i], np.nan) for field in (learned, exact, learned - exact)]
         limit = float(np.nanquantile(np.abs(shown[1]), 0.99))
-        symbol = variables[i].symbol or variables[i].name
-        titles = (rf"learned $s_{{{symbol}}}$", rf"reference $s_{{{symbol}}}$", "difference")
+        names = [rf"learned $s_{{{variables[i].symbol or variables[i].name}}}$"]
+        names += [names[0].replace("learned", "reference"), "difference"]
+        titles = [axis_label(name, reciprocal_units(variables[i].units)) for name in names]
         for j, (panel, field, title) in enumerate(zip(row, shown, titles, strict=True)):
             bound = limit if j < 2 else float(np.nanquantile(np.abs(field), 0.99))
             _map(figure, panel, axes_points, field, bound, title)
@@ -102,9 +108,7 @@ def _map(figure: Figure, axes: Axes, points: list[Field], field: Field, bound: f
     mesh = axes.pcolormesh(points[0], points[1], field.T, norm=norm, cmap="RdBu_r", shading="nearest", rasterized=True)
     axes.set_facecolor("0.85")
     axes.set_title(title)
-    bar = figure.colorbar(mesh, ax=axes, extend="both", ticks=[-bound, -bound / 5, 0, bound / 5, bound])
-    bar.ax.minorticks_off()
-    bar.ax.set_yticklabels([f"{tick:.3g}" for tick in (-bound, -bound / 5, 0, bound / 5, bound)])
+    signed_ticks(figure.colorbar(mesh, ax=axes, extend="both"), bound)
 
 
 def _span(values: Field) -> Field:
@@ -135,7 +139,8 @@ def _scatter(score: ScoreModel, reference: Reference, states: torch.Tensor, time
         bound = float(np.nanmax(np.abs(exact[:, i])))
         axes.plot([-bound, bound], [-bound, bound], color="0.7", lw=0.8)
         axes.plot(exact[:, i], learned[:, i], ".", ms=1.5, color="C0")
-        symbol = score.process.variables[i].symbol or score.process.variables[i].name
-        axes.set(xlabel=rf"reference $s_{{{symbol}}}$", ylabel="learned" if axes is panels[0] else "")
+        variable = score.process.variables[i]
+        label = axis_label(rf"reference $s_{{{variable.symbol or variable.name}}}$", reciprocal_units(variable.units))
+        axes.set(xlabel=label, ylabel="learned" if axes is panels[0] else "")
         axes.set_aspect("equal")
     return figure

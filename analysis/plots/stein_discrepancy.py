@@ -6,7 +6,8 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from analysis.plots.figure import SINGLE_COLUMN, styled
+from analysis.plots.axes import time_label
+from analysis.plots.figure import SINGLE_COLUMN, legend_above, styled
 
 __all__ = ["plot_stein_discrepancy"]
 
@@ -50,9 +51,7 @@ def plot_stein_discrepancy(estimates: Mapping[str, xr.Dataset]) -> Figure:
         axes.fill_between(lowest["time"], lowest, 1.0, color="0.5", alpha=0.2, lw=0, zorder=0)
         axes.axhline(1.0, color="0.5", lw=0.8, zorder=0)
         axes.set_yscale("log")
-        axes.set_xlabel("time $t$")
+        axes.set_xlabel(time_label(next(iter(estimates.values()))["time"]))
         axes.set_ylabel(r"${\rm KSD}^2\, /\,$ its 95 % quantile")
-        compact = {"columnspacing": 0.8, "handlelength": 1.4, "handletextpad": 0.4}
-        title = "filled: rejected at 5 %; band: were the score right"
-        figure.legend(loc="outside upper left", ncols=3, title=title, title_fontsize=8, alignment="left", **compact)
+        legend_above(figure, "filled: rejected at 5 %; band: were the score right")
     return figure

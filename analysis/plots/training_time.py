@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.plots.figure import SINGLE_COLUMN, styled
+from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
 
 __all__ = ["plot_error_against_training_time"]
 
@@ -22,15 +22,22 @@ def plot_error_against_training_time(history: xr.Dataset, errors: xr.Dataset | N
 
     Returns:
         The figure. The loss stands above its least, with the standard error of a single loss for scale: losses on the
-        same held-out samples are told apart more finely than that.
+        same held-out samples are told apart more finely than that. It is left out where there is but one.
+
+    Raises:
+        ValueError: If there is nothing to draw: one loss and no errors.
     """
+    falls = bool((history["validation_loss"] > history["validation_loss"].min()).any())
+    if not falls and errors is None:
+        raise ValueError("`history` must hold two different losses at least where no `errors` are given.")
     with styled():
-        rows = 1 if errors is None else 2
+        rows = int(falls) + int(errors is not None)
         figure = Figure(figsize=(SINGLE_COLUMN, 2.2 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-        _losses(panels[0], history)
+        if falls:
+            _losses(panels[0], history)
         if errors is not None:
-            _errors(panels[1], errors)
+            _errors(panels[-1], errors)
         panels[-1].set_xlabel("training time [s]")
     return figure
 
@@ -42,10 +49,8 @@ def _losses(axes: Axes, history: xr.Dataset) -> None:
     axes.plot(seconds[shown], excess[shown], "o-", ms=2.5, color="C0", label="held out")
     error = float(history["validation_standard_error"].values[-1])
     axes.axhline(error, color="0.5", lw=0.8, ls=":", label="standard error of one loss")
-    if shown.any():
-        axes.set_yscale("log")
-    axes.set_ylabel("loss above its least")
-    axes.legend()
+    axes.set(yscale="log", ylabel="loss above its least")
+    _legend(axes, 2)
 
 
 def _errors(axes: Axes, errors: xr.Dataset) -> None:
@@ -57,4 +62,11 @@ def _errors(axes: Axes, errors: xr.Dataset) -> None:
         style: dict[str, Any] = {"fmt": "os^Dv"[i % 5] + "-", "ms": 3, "mfc": "none", "lw": 0.8}
         axes.errorbar(errors["elapsed"].values, value, bars, label=f"$t = {time:g}$", **style)
     axes.set(yscale="log", ylabel="relative score error")
-    axes.legend(ncols=3)
+    whole_decades(axes)
+    _legend(axes, 3)
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Put the labels above the panel, where they cover no point."""
+    compact = {"columnspacing": 1.0, "handlelength": 1.4, "handletextpad": 0.4, "borderaxespad": 0.2}
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, **compact)

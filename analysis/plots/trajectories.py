@@ -11,6 +11,7 @@ from analysis.plots.figure import DOUBLE_COLUMN, styled
 from analysis.plots.shown_components import shown_components
 from physcore.process import Process
 from physcore.trajectory import component
+from physcore.variable import axis_label, reciprocal_units
 
 __all__ = ["plot_trajectories"]
 
@@ -43,8 +44,8 @@ def plot_trajectories(process: Process, trajectories: xr.Dataset, times: Sequenc
             _marginals(row[1], values, times)
             row[0].set_ylabel(variable.label)
             row[1].set_xlabel(variable.label)
-            row[1].set_ylabel("density")
-        axes[-1, 0].set_xlabel("time $t$")
+            row[1].set_ylabel(axis_label("density", reciprocal_units(variable.units)))
+        axes[-1, 0].set_xlabel(axis_label("time $t$", process.time_units))
         compact = {"columnspacing": 1.0, "handlelength": 1.5}
         bands, moments = (panel.get_legend_handles_labels() for panel in axes[0])
         figure.legend(*bands, loc="outside upper left", ncols=len(bands[1]), **compact)

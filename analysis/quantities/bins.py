@@ -18,6 +18,7 @@ from torch import Tensor
 from analysis.quantities.blocks import Sums
 from physcore.process import Process
 from physcore.trajectory import frames
+from physcore.variable import reciprocal_units
 
 __all__ = ["Bins", "Edges", "checked_plane"]
 
@@ -211,4 +212,4 @@ class Bins:
     def density_units(self) -> str:
         """Units of a density of the variables."""
         units = [self.process.variables[i].units for i in self.indices]
-        return " ".join(f"({unit})-1" for unit in units if unit != "1") or "1"
+        return " ".join(reciprocal_units(unit) for unit in units if unit != "1") or "1"

@@ -39,6 +39,7 @@ from physcore.diffusivity import Diffusivity
 from physcore.process import Process
 from physcore.score.score_function import ScoreFunction
 from physcore.streams import Streams
+from physcore.variable import reciprocal_units
 
 __all__ = ["EntropyProductionRate", "entropy_production_rate"]
 
@@ -156,7 +157,7 @@ def _rates(reversal: TimeReversal, scores: Tensor, frame: Frame) -> Tensor:
 def _dataset(reversal: TimeReversal, times: NDArray[np.float64], sums: Sums, paths: int) -> xr.Dataset:
     process = reversal.process
     rates, produced = (PathMeans.of(np.moveaxis(part, -1, 1)) for part in sums)
-    units = "1" if process.time_units == "1" else f"({process.time_units})-1"
+    units = reciprocal_units(process.time_units)
     stacked = ("quantity", "time")
     named = {
         "value": (rates.value, "entropy production rate", units),

@@ -116,8 +116,9 @@ def kernel_stein_discrepancy(
 class KernelSteinDiscrepancy(Quantity):
     """The squared discrepancy of each score from the law of simulated states, at the shown times, with its test.
 
-    Every variable is measured by its spread; the kernel is the inverse multiquadric. The states of a block are those
-    of its paths among the chosen ones, so that ``block_standard_error`` is that of statistics of fewer states.
+    Every variable is measured by its spread; the kernel is the inverse multiquadric. There is no
+    ``block_standard_error``, it is NaN: where the score is right the statistic is degenerate, and blocks of few states
+    scatter far more than their number makes up for.
 
     Arguments:
         paths: Number of independent paths to use, spread over all; the time grows with the square.
@@ -157,7 +158,7 @@ class KernelSteinDiscrepancy(Quantity):
                 sums[frame.index, first : first + len(told)] = told
             return sums
 
-        return Estimator(times, work, functools.partial(self._dataset, subject))
+        return Estimator(times, work, functools.partial(self._dataset, subject), mean=False)
 
     def _dataset(self, subject: Subject, sums: Sums, _: int) -> xr.Dataset:
         dimension, held = subject.process.dimension, subject.components

@@ -27,6 +27,7 @@ from physcore.communicator import Communicator
 from physcore.diffusivity import Diffusivity, check_additive
 from physcore.process import Process
 from physcore.score.score_function import ScoreFunction
+from physcore.variable import reciprocal_units
 
 __all__ = ["MeanLocalVelocity", "ProbabilityCurrent", "mean_local_velocity", "probability_current"]
 
@@ -186,7 +187,7 @@ def _dataset(bins: Bins, times: NDArray[np.float64], sums: Sums, paths: int) -> 
     velocity, velocity_error = bins.means(sums)
     density, density_error = bins.density(sums[0], paths)
     field, scalar = ("direction", "time", *bins.names), ("time", *bins.names)
-    rate = "1" if process.time_units == "1" else f"({process.time_units})-1"
+    rate = reciprocal_units(process.time_units)
     same = len({process.variables[i].units for i in bins.indices}) == 1
     along = process.variables[bins.indices[0]].units if same else "[direction]"
     speed = " ".join(unit for unit in (along, rate) if unit != "1") or "1"

@@ -37,11 +37,15 @@ class Estimator:
         times: Saved times of the frames that it takes, increasing.
         work: From the frames of a block to sums of one shape.
         dataset: From sums over blocks and the number of their paths to ``value`` and ``standard_error``.
+        mean: Whether ``value`` is a mean over paths or a smooth function of means, whose error the scatter of blocks
+            shows. It does not of a statistic of pairs: where that is degenerate, its error falls as one over the number
+            of paths and not as one over its root.
     """
 
     times: NDArray[np.float64]
     work: Work
     dataset: Callable[[Sums, int], xr.Dataset]
+    mean: bool = True
 
     def over(self, process: Process, trajectories: xr.Dataset, communicator: Communicator | None) -> xr.Dataset:
         """Return the estimate from all paths of some trajectories.
@@ -164,6 +168,8 @@ def with_scatter(
 ) -> list[xr.Dataset]:
     """Return estimates with ``block_standard_error``: what the scatter of independent blocks says of their errors.
 
+    It is NaN where ``value`` is no mean.
+
     Arguments:
         estimators: The estimators.
         sums: Of each the sums of every block, shape ``(block, ...)``.
@@ -171,20 +177,26 @@ def with_scatter(
         communicator: Ranks that share the estimates, of all blocks together and of each. Every rank returns the same.
     """
     blocks = len(sums[0])
+    means = [which for which, estimator in enumerate(estimators) if estimator.mean]
     sizes = np.diff(block_edges(paths, blocks)).tolist()
 
     def of_all(which: int) -> xr.Dataset:
         return estimators[which].dataset(sums[which].sum(0), paths)
 
     def of_one(part: int) -> NDArray[np.float64]:
-        which, block = divmod(part, blocks)
+        place, block = divmod(part, blocks)
+        which = means[place]
         values: NDArray[np.float64] = estimators[which].dataset(sums[which][block], sizes[block])["value"].values
         return values
 
     datasets = communicator.map(of_all, len(estimators))
-    values = communicator.map(of_one, len(estimators) * blocks)
+    values = communicator.map(of_one, len(means) * blocks)
+    scatters = {
+        which: np.stack(values[place * blocks : (place + 1) * blocks]).std(0, ddof=1) / np.sqrt(blocks)
+        for place, which in enumerate(means)
+    }
     for which, dataset in enumerate(datasets):
-        scatter = np.stack(values[which * blocks : (which + 1) * blocks]).std(0, ddof=1) / np.sqrt(blocks)
+        scatter = scatters.get(which, np.full(dataset["value"].shape, np.nan))
         attributes = dataset["value"].attrs | {"long_name": "standard error of value from the scatter of blocks"}
         datasets[which] = dataset.assign(block_standard_error=(dataset["value"].dims, scatter, attributes))
     return datasets

@@ -291,6 +291,9 @@ def test_tables_show_every_quantity_with_its_convention(whole: xr.DataTree) -> N
 
 def test_error_bars_are_calibrated_and_short_ones_are_noticed(whole: xr.DataTree) -> None:
     told = calibration(whole)
+    # A statistic of pairs is degenerate where the score is right: its blocks tell nothing of its error.
+    assert "kernel-stein-discrepancy" not in told["quantity"]
+    assert whole["kernel-stein-discrepancy"]["block_standard_error"].isnull().all()
     assert "energy-distance" not in told["quantity"]  # its error is that of blocks already
     # Of 8 blocks a scatter is known to 27 %; entries with few states in a block are off by more.
     for name in ("stein-identities", "fisher-information", "entropy-production-rate", "probability-current"):

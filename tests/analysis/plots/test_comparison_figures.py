@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.plots import (
     plot_error_against_training_time,
+    plot_loss_history,
     plot_reliability,
     plot_reversed_samples,
     plot_score_difference,
@@ -56,7 +57,7 @@ def test_a_map_of_differences_shows_those_that_are_clear() -> None:
         assert np.isnan(mesh[2:]).all()
     assert figure.axes[0].get_title(loc="left") == "$t = 0.5$"
     assert figure.axes[2].get_xlabel() == "$x$ [m]"
-    assert figure.axes[0].get_ylabel() == "$v$ [m s-1]"
+    assert figure.axes[0].get_ylabel() == "$v$ [m s⁻¹]"
 
 
 def test_differences_of_one_variable_are_curves_with_bands() -> None:
@@ -98,7 +99,8 @@ def test_reversed_samples_stand_below_simulated_ones_with_their_distance() -> No
         np.testing.assert_allclose(shown[3 + i], densities["value"].values[0, i].T)
     titles = [axes.get_title(loc="left") for axes in figure.axes[:6]]
     assert titles[:3] == ["$t = 0$", "$t = 0.5$", "$t = 1$"]
-    assert titles[3:] == ["$SW$ 0.200, floor 0.190", "$SW$ 0.300, floor 0.100", "start: states of other paths"]
+    told = ["distance 0.200, two samples 0.190", "distance 0.300, two samples 0.100", "start: states of other paths"]
+    assert titles[3:] == told
     assert "reversed, learned score" in figure.axes[3].get_ylabel()
 
 
@@ -150,6 +152,20 @@ def test_losses_and_errors_stand_against_the_time_of_training() -> None:
     _, below = plot_error_against_training_time(history, errors).axes
     np.testing.assert_allclose(below.containers[0].lines[0].get_data(), [seconds, [0.3, 0.2, 0.1]])
     assert below.get_xlabel() == "training time [s]"
+
+
+def test_a_fit_that_was_validated_once_has_one_visible_point_and_no_empty_panel() -> None:
+    losses = {"training_loss": 3.0, "validation_loss": 2.0, "elapsed": 1.0, "validation_standard_error": 0.1}
+    once = xr.Dataset({name: ("step", [value]) for name, value in losses.items()}, {"step": [300]})
+    (panel,) = plot_loss_history(once).axes
+    assert [line.get_marker() for line in panel.lines] == ["o", "o"]
+    with pytest.raises(ValueError, match="two different losses"):
+        plot_error_against_training_time(once)
+    error = xr.Dataset(
+        {name: (("elapsed", "time"), [[0.1]]) for name in ("value", "standard_error")},
+        {"elapsed": [1.0], "time": [1.0]},
+    )
+    assert len(plot_error_against_training_time(once, error).axes) == 1
 
 
 def test_a_run_draws_the_figures_that_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
