@@ -149,12 +149,11 @@ class CompareCommand(Command):
         from physcore.registry import build, load
         from physcore.solvable import SolvableProcess
 
-        specs = settings.references
-        if specs is None:
-            specs = [{"name": "exact" if isinstance(process, SolvableProcess) else "fokker-planck"}]
+        named = settings.named_references
+        if named is None:
+            named = [("exact" if isinstance(process, SolvableProcess) else "fokker-planck", {})]
         references: dict[str, Reference] = {}
-        for spec in specs:
-            name, parameters = spec["name"], {key: value for key, value in spec.items() if key != "name"}
+        for name, parameters in named:
             kind = load("physcore.references", name)
             sampled = isinstance(kind, type) and issubclass(kind, SampledReference)
             leading = (process, pool) if sampled else (process,)

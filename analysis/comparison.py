@@ -51,8 +51,8 @@ class Comparison:
     """What to compare a learned score with, and where.
 
     Arguments:
-        references: References, each with its registered ``name`` and parameters. When null: exact for a process with a
-            closed form, else fokker-planck.
+        references: References, each a registered name or a mapping of its ``name`` and parameters. When null: exact for
+            a process with a closed form, else fokker-planck.
         quantities: Quantities to estimate, each a registered name or a mapping of its ``name`` and options. When null:
             those that are cheap and that the process has.
         times: Saved times of the tables, of the score fields and of what is costly; when null, three of them spread
@@ -62,7 +62,7 @@ class Comparison:
         reversal: How states are run backwards, for quantities that ask for it.
     """
 
-    references: list[dict[str, Any]] | None = None
+    references: list[str | dict[str, Any]] | None = None
     quantities: list[str | dict[str, Any]] | None = None
     times: list[float] | None = None
     paths: int = 20_000
@@ -70,13 +70,8 @@ class Comparison:
     reversal: Reversal = dataclasses.field(default_factory=Reversal)
 
     def __post_init__(self) -> None:
-        for reference in self.references or []:
-            if not isinstance(reference.get("name"), str):
-                raise ValueError(f"each of `references` must have a `name`; got {reference!r}.")
-        named = [name for name, _ in self.named_quantities or ()]
-        for name in named:
-            if named.count(name) > 1:
-                raise ValueError(f"`quantities` names {name!r} twice.")
+        _check_once("references", self.named_references)
+        _check_once("quantities", self.named_quantities)
         for time in self.times or []:
             if not math.isfinite(time):
                 raise ValueError(f"`times` must be finite; got {time}.")
@@ -86,13 +81,30 @@ class Comparison:
     @property
     def named_quantities(self) -> list[tuple[str, dict[str, Any]]] | None:
         """The quantities by name, each with its options; None where none are named."""
-        if self.quantities is None:
-            return None
-        specs = [{"name": spec} if isinstance(spec, str) else spec for spec in self.quantities]
-        for spec in specs:
-            if not isinstance(spec.get("name"), str):
-                raise ValueError(f"each of `quantities` must be a name or have a `name`; got {spec!r}.")
-        return [(spec["name"], {key: value for key, value in spec.items() if key != "name"}) for spec in specs]
+        return _named("quantities", self.quantities)
+
+    @property
+    def named_references(self) -> list[tuple[str, dict[str, Any]]] | None:
+        """The references by name, each with its parameters; None where none are named."""
+        return _named("references", self.references)
+
+
+def _named(kind: str, given: list[str | dict[str, Any]] | None) -> list[tuple[str, dict[str, Any]]] | None:
+    if given is None:
+        return None
+    specs = [{"name": spec} if isinstance(spec, str) else spec for spec in given]
+    for spec in specs:
+        if not isinstance(spec.get("name"), str):
+            raise ValueError(f"each of `{kind}` must be a name or have a `name`; got {spec!r}.")
+    return [(spec["name"], {key: value for key, value in spec.items() if key != "name"}) for spec in specs]
+
+
+def _check_once(kind: str, named: list[tuple[str, dict[str, Any]]] | None) -> None:
+    """Refuse a name that stands twice: what is computed is kept and told by name."""
+    every = [name for name, _ in named or ()]
+    for name in every:
+        if every.count(name) > 1:
+            raise ValueError(f"`{kind}` names {name!r} twice; give it once, or compare again in another run directory.")
 
 
 def nearest_saved(saved: NDArray[np.float64], time: float) -> float:

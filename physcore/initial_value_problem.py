@@ -21,6 +21,8 @@ __all__ = ["solved"]
 
 Tensors = tuple[Tensor, ...]
 
+LARGEST = 1e30  # beyond it a step went too far: it is not asked for its rate, and tried again shorter
+
 
 def solved(
     rate: Callable[[Tensor, Tensors], Tensors], start: Tensors, times: Sequence[float], tolerance: float, name: str
@@ -50,6 +52,8 @@ def solved(
         return np.concatenate([tensor.detach().numpy().ravel() for tensor in tensors])
 
     def slope(time: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not np.abs(flat).max(initial=0.0) < LARGEST:
+            return np.full_like(flat, np.nan)
         parts = (
             torch.from_numpy(part).reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)
         )

@@ -42,6 +42,8 @@ def described(hint: Any) -> str:
         return f"a list, each entry {described(inner[0])}"
     if dataclasses.is_dataclass(hint):
         return f"a mapping of {', '.join(field.name for field in dataclasses.fields(hint))}"
+    if origin is dict and inner[1] is not Any:
+        return f"a mapping by name, each entry {described(inner[1])}"
     return "a mapping" if origin is dict else "what cannot be written as plain text"
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.plots.figure import SINGLE_COLUMN, legend_above, styled
+from analysis.plots.figure import SINGLE_COLUMN, legend_above, styled, whole_decades
 
 __all__ = ["plot_loss_history"]
 
@@ -39,6 +39,7 @@ def plot_loss_history(history: xr.Dataset) -> Figure:
         if shown.any():
             panels[1].semilogy(steps[shown], excess[shown], color="C0", **style)
             panels[1].set_ylabel("held-out loss above its least")
+            whole_decades(panels[1])
         panels[-1].set_xlabel("optimiser step")
         panels[-1].xaxis.set_major_locator(MaxNLocator(4, integer=True))
         legend_above(figure)

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.plots.axes import time_label
 from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
 from analysis.plots.study_axis import StudyAxis, error_bars, error_label
 from analysis.plots.study_error import study_axes, study_error
@@ -45,7 +46,7 @@ def plot_study_error_against_time(study: xr.Dataset, axis: str, reference: str) 
                     times, value[place], error_bars(value[place], error[place]), lw=1, elinewidth=0.8, **style
                 )
         axes.set_yscale("log")
-        axes.set_xlabel("time $t$")
+        axes.set_xlabel(time_label(errors["time"]))
         axes.set_ylabel(error_label(errors))
         whole_decades(axes)
         _legend(figure, "outside upper left", points, [{"color": colour} for colour in points.colours])

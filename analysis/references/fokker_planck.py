@@ -96,6 +96,7 @@ class FokkerPlanck(Reference):
         )
         self._progress = progress
         process.initial_log_density(process.sample_initial(1, torch.Generator().manual_seed(0)))
+        check_turns(process, self._options.turns, [0.0])
         self._solution: Solution | None = None
 
     def __repr__(self) -> str:

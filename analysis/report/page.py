@@ -170,9 +170,10 @@ def _compared(manifest: Manifest, stage: Stage) -> Part:
     if request is None or not stage.done:
         return Part(stage, {}, [], [])
     for reference in request.get("references") or []:
-        kind = part_of("references", str(reference.get("name")))
+        name = reference if isinstance(reference, str) else str(reference.get("name"))
+        kind = part_of("references", name)
         if kind is not None:
-            facts[f"Reference {reference['name']}"] = plain_text(docstring_of(kind).summary)
+            facts[f"Reference {name}"] = plain_text(docstring_of(kind).summary)
     table = settings_table("Settings of the comparison", request, load("physcore.commands", "compare").section)
     return Part(stage, facts, [table], [])
 

@@ -29,3 +29,15 @@ def test_what_leaves_the_finite_numbers_is_refused_with_its_name() -> None:
     start = (torch.ones(1, dtype=torch.float64),)
     with pytest.raises(NumericalError, match="an explosion broke off between 0 and 2"):
         solved(lambda time, tensors: (tensors[0] ** 2,), start, [0.0, 2.0], 1e-6, "an explosion")
+
+
+def test_a_rate_is_never_asked_for_at_what_a_step_too_far_makes() -> None:
+    start, asked = (torch.full((1,), 3.0, dtype=torch.float64),), []
+
+    def rate(time: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        asked.append(float(tensors[0].abs().max()))
+        return (tensors[0] ** 9,)
+
+    with pytest.raises(NumericalError, match="an explosion broke off"):
+        solved(rate, start, [0.0, 2.0], 1e-6, "an explosion")
+    assert max(asked) < 1e30

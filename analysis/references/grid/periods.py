@@ -32,9 +32,10 @@ def check_turns(process: Process, turns: Turns, times: Sequence[float]) -> None:
         further[:, axis] += turn[1] - turn[0]
         for time in (times[0], times[-1]):
             here, there = (process.drift(each, torch.tensor(time, dtype=torch.float64)) for each in (states, further))
-            if float((here - there).abs().max()) > EQUAL * float(here.abs().max()):
+            off = float((here - there).abs().max()) / max(float(here.abs().max()), 1e-300)
+            if off > EQUAL:
                 name = process.variables[axis].name
                 raise ValueError(
-                    f"`periods` must be those of the drift; that of {process!r} has not the period "
-                    f"{turn[1] - turn[0]:g} in {name!r}."
+                    f"`periods` must be those of the drift to six digits; {turn[1] - turn[0]:.8g} further in {name!r} "
+                    f"it differs by {off:.1g} of its largest value. One turn of an angle is 6.283185307."
                 )
