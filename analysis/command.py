@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.comparison import Comparison, nearest_saved
 from physcore.command import Command, Job
-from physcore.score.command import base_of_run
+from physcore.score.command import base_of_run, check_same_process
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,6 +43,9 @@ class CompareCommand(Command):
         simulation = job.settings.sections.get("simulate")
         if simulation is not None:
             check_pool(built, settings, simulation.paths)
+            used = min(settings.paths, simulation.paths)
+            if settings.blocks > used:
+                raise ValueError(f"`compare.blocks` must be between 2 and the {used} paths; got {settings.blocks}.")
             for time in (*(settings.times or []), *(settings.reversal.times or [])):
                 nearest_saved(simulation.times, time)
 
@@ -58,6 +61,7 @@ class CompareCommand(Command):
         from physcore.storage.netcdf import read_tree
 
         folder, communicator = job.folder, job.communicator
+        check_same_process(job)
         with locked(folder.path, communicator):
             folder.verify(communicator)
             done = self.done(job)

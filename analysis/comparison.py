@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physcore.registry import NAMED
+
 __all__ = ["Comparison", "Reversal", "nearest_saved"]
 
 TIME_TOLERANCE = 1e-6
@@ -31,7 +33,7 @@ class Reversal:
 
     paths: int = 4096
     dt: float | None = None
-    scheme: str = "heun"
+    scheme: str = dataclasses.field(default="heun", metadata={NAMED: "physcore.schemes"})
     times: list[float] | None = None
     scores: list[str] | None = None
 
@@ -62,8 +64,12 @@ class Comparison:
         reversal: How states are run backwards, for quantities that ask for it.
     """
 
-    references: list[str | dict[str, Any]] | None = None
-    quantities: list[str | dict[str, Any]] | None = None
+    references: list[str | dict[str, Any]] | None = dataclasses.field(
+        default=None, metadata={NAMED: "physcore.references"}
+    )
+    quantities: list[str | dict[str, Any]] | None = dataclasses.field(
+        default=None, metadata={NAMED: "physcore.quantities"}
+    )
     times: list[float] | None = None
     paths: int = 20_000
     blocks: int = 32
@@ -75,6 +81,8 @@ class Comparison:
         for time in self.times or []:
             if not math.isfinite(time):
                 raise ValueError(f"`times` must be finite; got {time}.")
+        if self.paths < 2:
+            raise ValueError(f"`paths` must be at least 2; got {self.paths}.")
         if not 2 <= self.blocks <= self.paths:
             raise ValueError(f"`blocks` must be between 2 and `paths` = {self.paths}; got {self.blocks}.")
 

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,9 +146,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         rank = launched_rank()
         where = "physcore" if rank is None else f"physcore (rank {rank})"
-        print(f"{where}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr, flush=True)
+        print(f"{where}: {_one_line(error)}", file=sys.stderr, flush=True)
         abort_all(code)
         return code
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says, in one line and without the number that the system gives it."""
+    text = re.sub(r"^\[Errno \d+\] ", "", str(error)) if isinstance(error, OSError) else str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 @contextlib.contextmanager

@@ -125,6 +125,8 @@ def target_run(target: str) -> dict[str, Any]:
         ValueError: If the name is unknown or the file cannot be used.
     """
     if not target.endswith((".yaml", ".yml")):
+        if Path(target).is_dir() and target not in names("physcore.processes"):
+            raise ValueError(f"{target} is a directory; name a process or a YAML file. `--out {target}` writes to it.")
         return default_run(target)
     return completed_run(read_yaml(Path(target)), target)
 

@@ -32,8 +32,6 @@ def typed(name: str, value: Any, hint: Any) -> Any:
 def described(hint: Any) -> str:
     """Return a type hint in words."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint in NAMES:
-        return NAMES[hint]
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, inner))}"
     if origin in (typing.Union, types.UnionType):
@@ -42,9 +40,9 @@ def described(hint: Any) -> str:
         return f"a list, each entry {described(inner[0])}"
     if dataclasses.is_dataclass(hint):
         return f"a mapping of {', '.join(field.name for field in dataclasses.fields(hint))}"
-    if origin is dict and inner[1] is not Any:
-        return f"a mapping by name, each entry {described(inner[1])}"
-    return "a mapping" if origin is dict else "what cannot be written as plain text"
+    if origin is dict:
+        return "a mapping" if inner[1] is Any else f"a mapping by name, each entry {described(inner[1])}"
+    return NAMES.get(hint, "what cannot be written as plain text")
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -17,8 +17,9 @@ from typing import Any
 
 from physcore.plain_values import typed
 
-__all__ = ["build", "load", "name_of", "names", "plain"]
+__all__ = ["NAMED", "build", "load", "name_of", "names", "plain"]
 
+NAMED = "names of"  # key of the metadata of a field that takes registered names: their group
 GROUPS = (
     "physcore.bijections",
     "physcore.commands",
@@ -54,8 +55,8 @@ def names(group: str) -> list[str]:
 def suggestion(name: str, known: list[str]) -> str:
     """Return a clause that lists the known names, the nearest first when one is near."""
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Known: {', '.join(known) or 'none'}."
+    hint = f"did you mean {near[0]!r}? Known" if near else "known"
+    return f"{hint} are {', '.join(known)}." if known else "none are known."
 
 
 def load(group: str, name: str) -> Any:

@@ -5,7 +5,12 @@ are the arguments of the Python function of that name. A command's own fields ar
 ``physcore simulate NAME --paths 100``; ``run``, which has them all, prefixes them, ``--simulate.paths 100``.
 """
 
+import argparse
 import dataclasses
+import difflib
+import itertools
+import re
+import textwrap
 import typing
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -16,12 +21,13 @@ import yaml
 
 from physcore.configuration import parse_yaml
 from physcore.plain_values import typed
-from physcore.registry import names, suggestion
+from physcore.registry import NAMED, names, suggestion
 
 __all__ = ["OptionParser", "Settings", "Shared"]
 
 
 PRINT_CONFIG = "--print_config"
+FLAGS = ("print_config", "debug", "verbose", "overwrite")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,12 +38,12 @@ class Shared:
         process: Registered name of the process.
         parameters: Parameters of the process by name.
         seed: Seed of all random numbers, 0 <= seed < 2^64; drawn and stored when null.
-        out: Run directory.
+        out: Run directory; when null the one that was named, else ``runs/`` and the name of the process or the file.
         device: auto, cpu, cuda or cuda:N.
         threads: Threads a rank computes with.
     """
 
-    process: str | None = None
+    process: str | None = dataclasses.field(default=None, metadata={NAMED: "physcore.processes"})
     parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     seed: int | None = None
     out: str | None = None
@@ -77,6 +83,13 @@ class Settings:
         return yaml.safe_dump(_listed(plain), sort_keys=False, allow_unicode=True)
 
 
+class HelpFormatter(jsonargparse.DefaultHelpFormatter):
+    """Formats the help without a break in a name."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class OptionParser:
     """Reads the settings of one command.
 
@@ -102,7 +115,12 @@ class OptionParser:
         self._hints = _hints(Shared)
         self._flat = command if list(sections) == [command] else None
         self._parser = jsonargparse.ArgumentParser(
-            prog=f"physcore {command}", description=description, exit_on_error=False, parser_mode="strict"
+            prog=f"physcore {command}",
+            description=description,
+            exit_on_error=False,
+            parser_mode="strict",
+            allow_abbrev=False,
+            formatter_class=HelpFormatter,
         )
         self._parser.add_argument("target", help=target)
         self._parser.add_argument(PRINT_CONFIG, action="store_true", help="Print the settings as YAML and stop.")
@@ -117,6 +135,7 @@ class OptionParser:
         for name, section in sections.items():
             self._parser.add_class_arguments(section, None if name == self._flat else name)
             self._hints |= _hints(section, "" if name == self._flat else f"{name}.")
+        self._complete_help()
 
     def target(self, arguments: Sequence[str]) -> str:
         """Return the positional argument."""
@@ -158,11 +177,31 @@ class OptionParser:
         try:
             return self._parser.parse_args(words)
         except jsonargparse.ArgumentError as error:
-            raise ValueError(" ".join(str(error).split())) from error
+            raise ValueError(self._explained(" ".join(str(error).split()))) from error
+
+    def _complete_help(self) -> None:
+        """Add the names that an option may have to its help, and write it as text of a terminal and values of YAML."""
+        groups = _groups(Shared)
+        for name, section in self.sections.items():
+            groups |= _groups(section, "" if name == self._flat else f"{name}.")
+        for action in self._parser._actions:
+            if action.help and action.help != argparse.SUPPRESS:
+                text = re.sub(r"\bNone\b", "null", action.help.replace("``", ""))
+                known = f" Known: {', '.join(names(groups[action.dest]))}." if action.dest in groups else ""
+                action.help = f"{text}{known}"
+
+    def _explained(self, message: str) -> str:
+        """Return what the parser says, for an unknown option with the nearest ones."""
+        unknown = re.match(r"unrecognized arguments: --([^\s=]+)", message, re.IGNORECASE)
+        if unknown is None:
+            return message
+        near = difflib.get_close_matches(unknown[1], [*self._hints, *self.flags, *FLAGS])
+        hint = f"did you mean {' or '.join(f'--{name}' for name in near)}? " if near else ""
+        return f"unknown option --{unknown[1]}: {hint}See --help for all."
 
     def _check_words(self, words: Sequence[str]) -> None:
         """Refuse values that strict YAML reads otherwise than the parser's own YAML 1.1: ``12:30:00``, ``010``."""
-        for word, following in zip(words, [*words[1:], "--"], strict=True):
+        for word, following in itertools.pairwise([*words, "--"]):
             name, equals, value = word.removeprefix("--").partition("=")
             if not equals and following.startswith("--"):
                 continue
@@ -199,6 +238,17 @@ def _hints(section: type, prefix: str = "") -> dict[str, Any]:
         else:
             hints[prefix + name] = hint
     return hints
+
+
+def _groups(section: type, prefix: str = "") -> dict[str, str]:
+    """Return the entry point group of each option of a section that takes registered names, by its full name."""
+    groups: dict[str, str] = {}
+    for field in dataclasses.fields(section):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            groups |= _groups(field.type, f"{prefix}{field.name}.")
+        elif NAMED in field.metadata:
+            groups[prefix + field.name] = field.metadata[NAMED]
+    return groups
 
 
 def _flattened(key: str, value: Any, hints: Mapping[str, Any]) -> list[tuple[str, Any]]:

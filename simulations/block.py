@@ -189,7 +189,8 @@ class BlockSimulator:
         reach = good.abs().amax(-1)
         ran_away = start.abs().max() > FAR * reach.median()
         if not ran_away and not torch.isfinite(self.process.drift(start, time)).all():
-            return f"{type(self.process).__name__}.drift is not finite at {_shown(start[0])}"
+            name = type(self.process).__name__
+            return f"{name}.drift is not finite at {_shown(start[0])}; try a smaller `dt` if paths do not belong there"
         # Paths that run away already say nothing about the stiffness where the others are.
         near = good[reach <= WIDE * reach.median()][: max(1, LARGEST_SAMPLE // self.process.dimension**2)]
         rates = self.process.jacobian(near, time).abs().sum(-1).amax(-1)

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from physcore.registry import NAMED
+
 __all__ = ["PATHS_PER_GROUP", "Simulation"]
 
 # Initial states are drawn in groups of at most this many paths.
@@ -43,7 +45,7 @@ class Simulation:
     save_every: int | Literal["final"] = 10
     save_times: tuple[float, ...] | None = None
     start: float = 0.0
-    scheme: str = "euler-maruyama"
+    scheme: str = dataclasses.field(default="euler-maruyama", metadata={NAMED: "physcore.schemes"})
     noise: Literal["gaussian", "three-point"] = "gaussian"
     dtype: Literal["float32", "float64"] = "float32"
     paths_per_block: int = 8192

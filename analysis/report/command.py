@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from analysis.report.destination import REPORT_NAME, check_replaceable, check_report_name
 from physcore.command import Command, Job
-from physcore.score.command import base_of_run
+from physcore.score.command import base_of_run, check_same_process
 
 __all__ = ["Report", "ReportCommand"]
 
@@ -52,6 +52,7 @@ class ReportCommand(Command):
         if file is None:
             job.say("report: none asked for")
             return
+        check_same_process(job)
         if job.communicator.rank == 0:
             write_report(job.folder.path, file)
         job.communicator.barrier()

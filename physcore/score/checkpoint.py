@@ -120,7 +120,10 @@ def load_score(path: str | Path, process: Process | None = None, device: torch.d
         DataFileError: If there is no such file, it is damaged, or it belongs to another process.
     """
     path = Path(path)
-    content = read_tensors(RunFolder(path).score if path.is_dir() else path, device)
+    file = RunFolder(path).score if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        raise DataFileError(f"{file}: no such file; `physcore fit {path}` learns the score of a run")
+    content = read_tensors(file, device)
     if content.get("format") != SCORE_FORMAT:
         raise DataFileError(f"{path} has score format {content.get('format')}; this package reads {SCORE_FORMAT}")
     try:

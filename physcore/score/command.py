@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from physcore.command import Command, Job
 from physcore.configuration import default_run, merged, target_run
-from physcore.registry import load, names
+from physcore.registry import NAMED, load, names
 from physcore.score.training import Training
 
 if TYPE_CHECKING:
     from physcore.score.model import ScoreModel
 
-__all__ = ["Fit", "FitCommand", "base_of_run", "base_online", "begun"]
+__all__ = ["Fit", "FitCommand", "base_of_run", "base_online", "begun", "check_same_process"]
 
 DEFAULT_SOURCE = "simulation"
 
@@ -28,10 +28,14 @@ class Fit:
             own trajectories are learned from when null.
     """
 
-    objective: dict[str, Any] = dataclasses.field(default_factory=lambda: {"name": "local-denoising"})
-    model: dict[str, Any] = dataclasses.field(default_factory=lambda: {"name": "local"})
+    objective: dict[str, Any] = dataclasses.field(
+        default_factory=lambda: {"name": "local-denoising"}, metadata={NAMED: "physcore.objectives"}
+    )
+    model: dict[str, Any] = dataclasses.field(
+        default_factory=lambda: {"name": "local"}, metadata={NAMED: "physcore.models"}
+    )
     training: Training = dataclasses.field(default_factory=Training)
-    online: dict[str, Any] | None = None
+    online: dict[str, Any] | None = dataclasses.field(default=None, metadata={NAMED: "physcore.sources"})
 
     def __post_init__(self) -> None:
         for part, group in (("objective", "objectives"), ("model", "models"), ("online", "sources")):
@@ -117,6 +121,7 @@ class FitCommand(Command):
         folder, communicator, online = job.folder, job.communicator, job.settings.sections["fit"].online
         if online is None:
             Manifest.read(folder.path)
+            check_same_process(job)
         else:
             self.check(job)
             if communicator.rank == 0:
@@ -205,7 +210,7 @@ def begun(job: Job, online: dict[str, Any]) -> None:
     import json
 
     from physcore.registry import name_of
-    from physcore.storage.manifest import MANIFEST_NAME, Manifest, differences
+    from physcore.storage.manifest import MANIFEST_NAME, Manifest
     from physcore.streams import random_seed
 
     process, path, seed = job.process(), job.folder.path, job.settings.shared.seed
@@ -219,11 +224,32 @@ def begun(job: Job, online: dict[str, Any]) -> None:
             segments=0,
         ).write(path)
     job.communicator.barrier()
-    manifest = job.folder.manifest
-    wanted = {"process": name_of(type(process)) or type(process).__qualname__}
-    wanted |= json.loads(json.dumps(process.parameters))
-    changed = differences({"process": manifest.process, **manifest.parameters}, wanted)
+    check_same_process(job)
+
+
+def check_same_process(job: Job) -> None:
+    """Refuse settings that name another process, or other parameters of it, than the run directory holds.
+
+    Arguments:
+        job: The job, of a directory that is a run.
+
+    Raises:
+        ValueError: If they differ; how is told.
+    """
+    import json
+
+    from physcore.storage.manifest import differences
+
+    manifest, shared = job.folder.manifest, job.settings.shared
+    if shared.process == manifest.process:
+        if shared.parameters == manifest.parameters:
+            return
+        wanted = json.loads(json.dumps(job.process().parameters))
+        changed = differences(manifest.parameters, wanted)
+    else:
+        changed = [f"process: {manifest.process} -> {shared.process}"]
     if changed:
+        path = job.folder.path
         raise ValueError(f"{path} holds a run of another process ({'; '.join(changed)}); name another directory.")
 
 

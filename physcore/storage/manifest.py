@@ -38,9 +38,15 @@ def now() -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return one line for each key whose value differs, ``key: old -> new``."""
-    keys = [*old, *(key for key in new if key not in old)]
-    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+    """Return one line for each value that differs, ``key: old -> new``, by ``outer.inner`` of mappings in mappings."""
+    lines = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += [f"{key}.{line}" for line in differences(before, after)]
+        elif before != after:
+            lines.append(f"{key}: {before} -> {after}")
+    return lines
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,7 +130,10 @@ class Manifest:
         """
         path = folder / MANIFEST_NAME
         if not path.is_file():
-            raise DataFileError(f"{folder} is no run: it has no {MANIFEST_NAME}")
+            usual = Path("runs") / folder.name
+            near = f"; did you mean {usual}?" if (usual / MANIFEST_NAME).is_file() and usual != folder else ""
+            lacks = f"it has no {MANIFEST_NAME}" if folder.is_dir() else "there is no such directory"
+            raise DataFileError(f"{folder} is no run: {lacks}{near}")
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             version = fields["format_version"]

@@ -112,7 +112,7 @@ def free_space_checked(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
-            errno.ENOSPC, f"{folder}: the run needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free"
+            errno.ENOSPC, f"{folder}: the run needs {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free"
         )
 
 

@@ -401,6 +401,39 @@ def test_an_error_shows_its_traceback_only_when_asked(command: Run) -> None:
     assert outcome.err.strip().splitlines()[-1].startswith("physcore: ")
 
 
+def test_an_option_is_never_guessed_and_a_missing_target_is_told(command: Run) -> None:
+    command("simulate").check_error(2, "required: target")
+    command("simulate", "double-well", "--path", 5).check_error(2, "unknown option --path: did you mean --paths")
+    command("run", "double-well", "--simulate.dur", 5).check_error(2, "unknown option --simulate.dur", "duration")
+
+
+@pytest.mark.parametrize("stage", ["fit", "compare", "report"])
+def test_a_stage_is_never_of_another_process_than_its_run(command: Run, tmp_path: Path, stage: str) -> None:
+    assert command("simulate", "double-well", *WORDS, "--out", "run").code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    other = "holds a run of another process"
+    command(stage, "run", "--process", "duffing").check_error(2, other, "double-well -> duffing")
+    command(stage, "run", "--parameters.barrier", 3).check_error(2, other, "barrier: 1.0 -> 3.0")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_directory_that_is_no_run_or_has_no_score_says_what_to_do(command: Run, tmp_path: Path) -> None:
+    command("fit", "nowhere").check_error(3, "nowhere is no run: there is no such directory")
+    assert command("simulate", "double-well", *WORDS).code == 0
+    command("compare", "double-well").check_error(3, "did you mean runs/double-well?")
+    command("compare", "runs/double-well").check_error(3, "`physcore fit runs/double-well`")
+    command("run", "runs/double-well").check_error(2, "is a directory", "--out runs/double-well")
+
+
+def test_the_help_lists_the_names_that_an_option_takes_each_in_one_piece(command: Run) -> None:
+    text = command("run", "--help").out
+    for group in ("processes", "schemes", "objectives", "models", "references", "quantities"):
+        for name in names(f"physcore.{group}"):
+            assert name in text, name
+    assert "``" not in text
+    assert "None" not in text
+
+
 def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_path: Path) -> None:
     words = ["--paths", 1024, "--duration", 0.1, "--dt", 0.01, "--save-every=5", "--paths-per-block", 2048]
     assert command("simulate", "active-swimmer", *words, "--out", "run-1").code == 0
@@ -416,11 +449,15 @@ def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_pat
             ["double-well", "--compare.paths", "1000000", "--compare.references", "[{name: gaussian-fit}]"],
             "gaussian-fit",
         ),
+        (["double-well", "--compare.references", "[fokker-planck, {name: fokker-planck, cells: [64]}]"], "twice"),
+        (["double-well", "--simulate.paths", "10"], "`compare.blocks` must be between 2 and the 10 paths"),
+        (["tilted-ring", "--compare.references", "[{name: fokker-planck, periods: {theta: 3.0}}]"], "`periods`"),
+        (["double-well", "--compare.quantities", "[{name: entropy-production-rate, parity: {x: odd}}]"], "an integer"),
         (["ornstein-uhlenbeck", "--fit.objective.lag", "-1"], "`lag`"),
         (["ornstein-uhlenbeck", "--fit.model.name", "unet"], "'unet'"),
         (["ornstein-uhlenbeck", "--simulate.scheme", "milstein"], "'milstein'"),
     ],
-    ids=["reference", "times", "samples", "objective", "model", "scheme"],
+    ids=["reference", "times", "samples", "twice", "blocks", "period", "parity", "objective", "model", "scheme"],
 )
 def test_a_later_stage_that_cannot_work_is_refused_before_the_first_begins(
     command: Run, tmp_path: Path, words: list[str], part: str

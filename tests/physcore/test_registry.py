@@ -17,7 +17,7 @@ def test_every_registered_part_can_be_loaded_and_knows_its_name(group: str) -> N
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"did you mean 'active-swimmer'.*ornstein-uhlenbeck"):
         load("physcore.processes", "active-swimer")
-    assert suggestion("x", []) == "Known: none."
+    assert suggestion("x", []) == "none are known."
     assert name_of(int) is None
 
 
