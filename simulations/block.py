@@ -18,13 +18,23 @@ from simulations.frame_memory import FrameMemory
 from simulations.integrators.scheme import Scheme
 from simulations.simulation import PATHS_PER_GROUP, Simulation
 
-__all__ = ["BlockSimulator", "copied"]
+__all__ = ["BlockSimulator", "copied", "group_size"]
 
 LARGEST_CALL = 1_000_000_000  # components times steps in one call of a kernel, some tenths of a second
 LARGEST_GROUP = 65_536  # numbers in a group of initial states, which is small where a state is large
 LARGEST_SAMPLE = 40_000  # entries of Jacobians
 MOST_SHOWN = 8
 WIDE, FAR = 10.0, 1e3  # in units of the median distance from the origin
+
+
+def group_size(components: int) -> int:
+    """Return the number of paths whose initial states are drawn together: a power of two, so that blocks hold groups.
+
+    Arguments:
+        components: Number of components of the state.
+    """
+    most = min(PATHS_PER_GROUP, max(1, LARGEST_GROUP // components))
+    return 1 << (most.bit_length() - 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,24 +98,13 @@ class BlockSimulator:
         """Trace and compile the step, which else is done when the first one is taken."""
         self.stepper  # noqa: B018
 
-    @property
-    def _group_size(self) -> int:
-        """Number of paths whose initial states are drawn together: a power of two, so that blocks hold whole groups."""
-        most = min(PATHS_PER_GROUP, max(1, LARGEST_GROUP // self.process.dimension))
-        return 1 << (most.bit_length() - 1)
-
     def _initial_group(self, group: int) -> Tensor:
-        states = self.process.sample_initial(self._group_size, Streams(self.seed, "initial").generator(group))
-        if states.shape != (self._group_size, self.process.dimension):
-            raise ValueError(
-                f"{type(self.process).__name__}.sample_initial must return shape (paths, {self.process.dimension}); "
-                f"got {tuple(states.shape)} for {self._group_size} paths."
-            )
-        return states.to(dtype=self.dtype)
+        size = group_size(self.process.dimension)
+        return self.process.sample_initial(size, Streams(self.seed, "initial").generator(group)).to(dtype=self.dtype)
 
     def initial(self, block: int) -> Tensor:
         """Return the initial states of a block, shape ``(component, path)``."""
-        paths, size = self.simulation.block_paths(block), self._group_size
+        paths, size = self.simulation.block_paths(block), group_size(self.process.dimension)
         states = np.empty((self.process.dimension, len(paths)), self.simulation.dtype)
         # Numpy gathers them: the threads that torch wakes for it would still be looking for work while steps are taken.
         for first in range(0, len(paths), size):
@@ -178,6 +177,11 @@ class BlockSimulator:
         time = torch.tensor(self.simulation.start + step * self.simulation.dt)
         since = first if frame == 0 else int(steps[frame - 1])
         last = good[wrong : wrong + 1]
+        if since == step == 0:
+            raise NumericalError(
+                f"{type(self.process).__name__}.sample_initial gave a state that is not finite to path {path + wrong}: "
+                f"{_shown(last[0])}."
+            )
         raise NumericalError(
             f"the simulation diverged between step {since} and step {step}, time {float(time):g}, path {path + wrong}: "
             f"{int((~finite[frame]).sum())} states are not finite in its block, "

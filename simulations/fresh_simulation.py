@@ -11,12 +11,13 @@ import torch
 import xarray as xr
 
 from physcore.communicator import Communicator
+from physcore.contract import check_contract
 from physcore.process import Process
 from physcore.registry import build
 from physcore.score.source import FreshTrajectories
 from physcore.stepping import Threads
 from physcore.streams import Streams
-from simulations.block import BlockSimulator
+from simulations.block import BlockSimulator, group_size
 from simulations.in_memory import block_in_memory, simulated_in_memory
 from simulations.simulation import Simulation
 
@@ -59,6 +60,7 @@ class FreshSimulation(FreshTrajectories):
 
     def check(self, process: Process) -> None:
         """Refuse a scheme that is unknown or not made for the process; see ``FreshTrajectories.check``."""
+        check_contract(process, self.dtype, self.start, group_size)
         build("physcore.schemes", self.scheme, {}).check(process, self.dt)
 
     def round(

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.communicator import Communicator, SerialCommunicator
+from physcore.contract import check_contract
 from physcore.errors import NumericalError
 from physcore.process import Process
 from physcore.registry import build
 from physcore.stepping import Threads
 from physcore.stopping import NEVER, StopRequest
 from physcore.streams import random_seed, validated_seed
-from simulations.block import BlockSimulator
+from simulations.block import BlockSimulator, group_size
 from simulations.pipeline import computed
 from simulations.recording import attributes, progress
 from simulations.simulation import Simulation
@@ -70,6 +71,7 @@ def measure(
             f"a mean needs 2 paths and one observable at least; got {simulation.paths} and {len(observables)}."
         )
     communicator = communicator or SerialCommunicator()
+    check_contract(process, simulation.dtype, simulation.start, group_size)
     with Threads() as threads:
         simulator = BlockSimulator(
             process=process,

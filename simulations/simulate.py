@@ -8,13 +8,14 @@ import torch
 import xarray as xr
 
 from physcore.communicator import Communicator, SerialCommunicator
+from physcore.contract import check_contract
 from physcore.process import Process
 from physcore.registry import build
 from physcore.stepping import Threads
 from physcore.stopping import NEVER, StopRequest
 from physcore.storage.run import RunFolder
 from physcore.streams import random_seed, validated_seed
-from simulations.block import BlockSimulator
+from simulations.block import BlockSimulator, group_size
 from simulations.in_memory import block_in_memory, simulated_in_memory
 from simulations.recording import recorded
 from simulations.simulation import Simulation
@@ -69,7 +70,8 @@ def simulate(
         Trajectories with dimensions ``path`` and ``time``; lazily read when ``out`` is given.
 
     Raises:
-        ValueError: If a setting is out of range, or ``out`` holds a different run.
+        ValueError: If a setting is out of range, ``out`` holds a different run, or the process does not keep its
+            contract; likewise ``TypeError``.
         NumericalError: If a path diverges; step, time and path are named.
         Stopped: If a stop was requested; what is published stays, and the next call continues.
     """
@@ -88,7 +90,9 @@ def simulate(
         dtype=dtype,
         paths_per_block=paths_per_block,
         frames_per_segment=frames_per_segment,
-    ).sized(process.dimension)
+    )
+    check_contract(process, settings.dtype, settings.start, group_size)
+    settings = settings.sized(process.dimension)
     seed = validated_seed(communicator.broadcast(random_seed() if seed is None else seed))
     with Threads() as threads:
         simulator = BlockSimulator(

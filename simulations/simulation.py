@@ -56,8 +56,11 @@ class Simulation:
             value = getattr(self, name)
             if (name, value) in (("save_every", "final"), ("frames_per_segment", None)):
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"`{name}` must be an integer; got {value!r}.")
+            if isinstance(value, np.integer):
+                object.__setattr__(self, name, int(value))
+            elif isinstance(value, bool) or not isinstance(value, int):
+                other = ' or "final"' if name == "save_every" else ""
+                raise TypeError(f"`{name}` must be an integer{other}; got {value!r}.")
             if not 1 <= value <= LARGEST_RUN:
                 raise ValueError(f"`{name}` must be between 1 and {LARGEST_RUN}; got {value}.")
         for name in ("duration", "dt"):
@@ -68,6 +71,8 @@ class Simulation:
             raise ValueError(f"`start` must be finite; got {self.start}.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"`dtype` must be float32 or float64; got {self.dtype!r}.")
+        if not isinstance(self.scheme, str):
+            raise TypeError(f"`scheme` must be a registered name, such as heun; got {self.scheme!r}.")
         if self.noise not in ("gaussian", "three-point"):
             raise ValueError(f"`noise` must be gaussian or three-point; got {self.noise!r}.")
         if self.paths_per_block % PATHS_PER_GROUP:

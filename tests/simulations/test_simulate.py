@@ -17,7 +17,7 @@ from physcore.errors import NumericalError, Stopped
 from physcore.registry import build
 from physcore.stopping import StopRequest
 from physcore.trajectory import frames
-from simulations import ActiveSwimmer, DoubleWell, OrnsteinUhlenbeck, Simulation, simulate
+from simulations import ActiveSwimmer, DoubleWell, Heun, OrnsteinUhlenbeck, Simulation, simulate
 
 PROCESSES: dict[str, Process] = {
     "swimmer": ActiveSwimmer(),
@@ -312,3 +312,12 @@ def test_a_noise_matrix_of_the_wrong_shape_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"\(\.\.\., 2, noise\)"):
         simulate(Wrong(), paths=10, duration=0.1, dt=0.1, seed=1)
+
+
+def test_settings_of_other_kinds_are_told_or_taken_for_what_they_mean() -> None:
+    given = {"duration": 0.1, "dt": 0.05, "save_every": 1}
+    with pytest.raises(TypeError, match=r"`scheme` must be a registered name, such as heun; got Heun\(\)"):
+        Simulation(paths=4, scheme=Heun(), **given)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`save_every` must be an integer or \"final\"; got 'last'"):
+        Simulation(paths=4, **given | {"save_every": "last"})
+    assert type(Simulation(paths=np.int64(4), **given).paths) is int  # type: ignore[arg-type]
