@@ -210,9 +210,17 @@ def _run(command: Command, target: str, settings: Settings, communicator: Commun
         command.run(Job(folder=RunFolder(Path(out)), settings=settings, communicator=communicator, stop=stop))
 
 
+def _summary(name: str) -> str:
+    try:
+        summary: str = load("physcore.commands", name).summary
+    except ImportError as error:  # of another package: the others can be used all the same
+        return f"cannot be imported: {error}"
+    return summary
+
+
 def _help(known: Sequence[str]) -> str:
     width = max(len(name) for name in known)
-    lines = [f"  {name:<{width}}  {load('physcore.commands', name).summary}" for name in known]
+    lines = [f"  {name:<{width}}  {_summary(name)}" for name in known]
     return "\n".join(
         [
             "usage: physcore COMMAND ... | physcore COMMAND --help | physcore --version",

@@ -1,12 +1,17 @@
+from .blocks import Block as Block
+from .blocks import Frame as Frame
 from .energy_distance import EnergyDistance as EnergyDistance
 from .entropy import Entropy as Entropy
 from .entropy_production_rate import EntropyProductionRate as EntropyProductionRate
 from .fisher_information import FisherInformation as FisherInformation
 from .kernel_stein_discrepancy import KernelSteinDiscrepancy as KernelSteinDiscrepancy
 from .log_density_error import LogDensityError as LogDensityError
+from .path_means import PathMeans as PathMeans
+from .path_means import sums_of as sums_of
 from .path_residual import PathResidual as PathResidual
 from .probability_current import MeanLocalVelocity as MeanLocalVelocity
 from .probability_current import ProbabilityCurrent as ProbabilityCurrent
+from .quantity import Estimator as Estimator
 from .quantity import Quantity as Quantity
 from .quantity import Subject as Subject
 from .reversal import reversed_states as reversed_states

@@ -119,7 +119,8 @@ class Local(Parametrization):
     Arguments:
         network: The network.
         components: Which components are learned.
-        window: Time over which the local frame's covariance builds up, [time]; three lags when None.
+        window: Time over which the local frame's covariance builds up, [time]; three lags when None, which an objective
+            without a lag must not leave it.
 
     Raises:
         ValueError: If the window is not positive or a setting is not one of those named.
@@ -139,6 +140,11 @@ class Local(Parametrization):
         drift = process.drift(pilot.states, pilot.times.to(pilot.states).unsqueeze(-1)).flatten(0, 1)
         found, mean_square = moments(pilot), drift.square().mean(0)
         longest = float(schedule.lag(torch.linspace(*time_range, 64, dtype=torch.float64)).max())
+        if self.window is None and longest == 0:
+            raise ValueError(
+                "the model `local` must be given a `window`, [time], such as {name: local, window: 0.1}: it would be "
+                "three lags of the objective, which has none."
+            )
         return LocalScore(
             process,
             time_range,
