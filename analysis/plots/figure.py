@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
 
 from physcore.storage.publishing import publish
 
-__all__ = ["DOUBLE_COLUMN", "SINGLE_COLUMN", "legend_above", "save_figure", "styled", "whole_decades"]
+__all__ = ["DOUBLE_COLUMN", "SINGLE_COLUMN", "above_least", "legend_above", "save_figure", "styled", "whole_decades"]
 
 SINGLE_COLUMN = 3.4
 DOUBLE_COLUMN = 7.0
+FEWEST_POINTS = 2  # of a curve
 LEGEND_CHARACTERS = 56  # of a legend that fit side by side in one column
 LEGEND_HANDLE = 6  # characters as wide as a handle and the space around it
 
@@ -33,6 +35,16 @@ def whole_decades(axes: Axes) -> None:
     low, high = np.log10(axes.get_ylim())
     axes.set_ylim(10.0 ** np.floor(low), 10.0 ** np.ceil(high))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def above_least(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much losses stand above their least, NaN where they do not; all NaN where too few do for a curve.
+
+    Arguments:
+        losses: Losses, shape ``(step,)``.
+    """
+    excess = np.where(losses > losses.min(), losses - losses.min(), np.nan)
+    return excess if np.isfinite(excess).sum() >= FEWEST_POINTS else np.full_like(excess, np.nan)
 
 
 def legend_above(figure: Figure, title: str | None = None) -> Legend:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.plots.figure import SINGLE_COLUMN, legend_above, styled, whole_decades
+from analysis.plots.figure import SINGLE_COLUMN, above_least, legend_above, styled, whole_decades
 
 __all__ = ["plot_loss_history"]
 
@@ -26,8 +27,8 @@ def plot_loss_history(history: xr.Dataset) -> Figure:
     """
     with styled():
         steps = history["step"].values
-        excess = history["validation_loss"].values - float(history["validation_loss"].min())
-        shown = excess > 0
+        excess = above_least(history["validation_loss"].values)
+        shown = np.isfinite(excess)
         rows = 2 if shown.any() else 1
         figure = Figure(figsize=(SINGLE_COLUMN, 2.0 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]

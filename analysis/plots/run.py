@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.plots.entropy_production import plot_entropy_production
 from analysis.plots.error_against_time import plot_error_against_time
-from analysis.plots.figure import save_figure
+from analysis.plots.figure import above_least, save_figure
 from analysis.plots.loss_history import plot_loss_history
 from analysis.plots.probability_current import plot_probability_current
 from analysis.plots.reliability import plot_reliability
@@ -108,7 +108,7 @@ def _of_the_fit(folder: RunFolder, comparison: xr.DataTree) -> Named:
         yield "loss_history", functools.partial(plot_loss_history, history)
         fallen = comparison.children.get(TRAINING_ERRORS)
         errors = None if fallen is None else fallen.to_dataset().dropna("time", how="all", subset=["value"])
-        if errors is not None or np.ptp(history["validation_loss"].values) > 0:
+        if errors is not None or np.isfinite(above_least(history["validation_loss"].values)).any():
             yield "error_against_training_time", functools.partial(plot_error_against_training_time, history, errors)
 
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.plots.figure import SINGLE_COLUMN, styled, whole_decades
+from analysis.plots.figure import SINGLE_COLUMN, above_least, styled, whole_decades
 
 __all__ = ["plot_error_against_training_time"]
 
@@ -22,14 +22,14 @@ def plot_error_against_training_time(history: xr.Dataset, errors: xr.Dataset | N
 
     Returns:
         The figure. The loss stands above its least, with the standard error of a single loss for scale: losses on the
-        same held-out samples are told apart more finely than that. It is left out where there is but one.
+        same held-out samples are told apart more finely than that. It is left out where there are too few.
 
     Raises:
-        ValueError: If there is nothing to draw: one loss and no errors.
+        ValueError: If there is nothing to draw: too few losses and no errors.
     """
-    falls = bool((history["validation_loss"] > history["validation_loss"].min()).any())
+    falls = bool(np.isfinite(above_least(history["validation_loss"].values)).any())
     if not falls and errors is None:
-        raise ValueError("`history` must hold two different losses at least where no `errors` are given.")
+        raise ValueError("`history` must hold two losses above the least where no `errors` are given.")
     with styled():
         rows = int(falls) + int(errors is not None)
         figure = Figure(figsize=(SINGLE_COLUMN, 2.2 * rows + 0.4), layout="constrained")
@@ -44,8 +44,8 @@ def plot_error_against_training_time(history: xr.Dataset, errors: xr.Dataset | N
 
 def _losses(axes: Axes, history: xr.Dataset) -> None:
     seconds, loss = history["elapsed"].values, history["validation_loss"].values
-    excess = loss - loss.min()
-    shown = excess > 0
+    excess = above_least(loss)
+    shown = np.isfinite(excess)
     axes.plot(seconds[shown], excess[shown], "o-", ms=2.5, color="C0", label="held out")
     error = float(history["validation_standard_error"].values[-1])
     axes.axhline(error, color="0.5", lw=0.8, ls=":", label="standard error of one loss")

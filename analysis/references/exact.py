@@ -24,7 +24,7 @@ class Exact(Reference):
         if not isinstance(process, SolvableProcess):
             raise TypeError(
                 f"the exact reference needs a SolvableProcess; {type(process).__name__} is none. "
-                "In one or two dimensions use fokker-planck."
+                "In one to three dimensions use fokker-planck."
             )
         self.process = process
 

@@ -64,7 +64,7 @@ class FokkerPlanck(Reference):
         progress: Called with the fraction done of each of the refinement's solutions; a bar on a terminal when None.
 
     Raises:
-        ValueError: If an option is out of range or the process has more than two dimensions.
+        ValueError: If an option is out of range the process has more than three dimensions, or a period is not its own.
         NotImplementedError: If the process gives no ``initial_log_density``.
 
     Error:

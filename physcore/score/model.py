@@ -98,6 +98,11 @@ class ScoreModel(nn.Module, abc.ABC):
         """Indices of the learned components."""
         return self.learned.indices
 
+    def extra_repr(self) -> str:
+        """Return what the score is of, for its ``repr``."""
+        first, last = self.time_range
+        return f"process={self.process!r}, time_range=({first:g}, {last:g}), components={self.learned.selection!r}"
+
     def layout(self, channels: int) -> Layout:
         """Return the layout of a network that is shown so many features of each component, and the clock."""
         process = self.process

@@ -105,6 +105,10 @@ def test_weighted_score_is_the_score_in_its_frame(process: Process, score: Score
 
 
 @pytest.mark.one_of_each_kind
+def test_a_score_says_what_it_is_of(process: Process, score: ScoreModel) -> None:
+    assert f"process={process!r}, time_range=" in repr(score)
+
+
 def test_trained_range_is_closed_and_forgives_rounding(score: ScoreModel) -> None:
     first, last = score.time_range
     assert score.trained_at(first)

@@ -159,7 +159,7 @@ def test_a_fit_that_was_validated_once_has_one_visible_point_and_no_empty_panel(
     once = xr.Dataset({name: ("step", [value]) for name, value in losses.items()}, {"step": [300]})
     (panel,) = plot_loss_history(once).axes
     assert [line.get_marker() for line in panel.lines] == ["o", "o"]
-    with pytest.raises(ValueError, match="two different losses"):
+    with pytest.raises(ValueError, match="two losses above the least"):
         plot_error_against_training_time(once)
     error = xr.Dataset(
         {name: (("elapsed", "time"), [[0.1]]) for name in ("value", "standard_error")},
