@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.references.grid.table import LogDensityTable
-from physcore.variable import Variable
+from physcore.variable import Variable, reciprocal_units
 
 __all__ = ["density_array"]
 
@@ -27,7 +27,7 @@ def density_array(table: LogDensityTable, variables: Sequence[Variable], time: f
         )
         for axis, variable in enumerate(variables)
     }
-    units = " ".join(f"({variable.units})-1" for variable in variables if variable.units != "1") or "1"
+    units = " ".join(reciprocal_units(variable.units) for variable in variables if variable.units != "1") or "1"
     attributes = {"units": units, "long_name": "probability density", "time": time}
     values = np.exp(table.logarithm.astype(np.float64))
     return xr.DataArray(values, coordinates, [variable.name for variable in variables], "density", attributes)
