@@ -241,7 +241,7 @@ def _by_doubling(
     """Return what ``linear_flow`` does, equation by equation; a force may have several columns."""
     doublings = max(0, math.ceil(math.log2(norm / LARGEST_NORM))) if norm > 0 else 0
     terms = TERMS[jacobian.dtype]
-    time = duration / 2**doublings
+    time = duration * math.ldexp(1.0, -doublings)
     generator = jacobian * time
 
     def act_on_matrix(matrix: Tensor) -> Tensor:

@@ -134,9 +134,8 @@ class FokkerPlanck(Reference):
             UserWarning: If the tolerance was not reached, or probability was lost or touches the ends of the box.
         """
         wanted = [float(time) for time in times]
-        for time in wanted:
-            if not time >= 0:
-                raise ValueError(f"`times` must not be negative; got {time}.")
+        if negative := [time for time in wanted if not time >= 0]:
+            raise ValueError(f"`times` must not be negative; got {negative[0]}.")
         ranks = communicator or SerialCommunicator()
         if ranks.any(any(self._nearest(time) is None for time in wanted)):
             self._solution = ranks.once(lambda: self._solved(wanted))

@@ -314,3 +314,16 @@ def test_many_forces_on_one_equation_are_what_each_is(dtype: torch.dtype) -> Non
         value, exact = getattr(together, name), getattr(each, name)
         assert value.dtype == dtype
         assert float((value - exact).abs().max() / exact.abs().max()) < 50 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_relaxation_however_stiff_has_its_limit(dtype: torch.dtype) -> None:
+    rate = 1e25
+    jacobian, force, diffusion, duration = (
+        torch.full(shape, value, dtype=dtype)
+        for shape, value in (((1, 1, 1), -rate), ((1, 1), 3.0), ((1, 1, 1), 2.0), ((1,), 1.0))
+    )
+    flow = linear_flow(jacobian, force, diffusion, duration)
+    assert flow.propagator.abs().max() == 0
+    torch.testing.assert_close(flow.displacement, torch.full((1, 1), 3 / rate, dtype=dtype))
+    torch.testing.assert_close(flow.covariance, torch.full((1, 1, 1), 1 / rate, dtype=dtype))
