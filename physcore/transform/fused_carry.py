@@ -6,7 +6,6 @@ component and its score computed at once.
 
 import ctypes
 import functools
-import re
 from collections.abc import Callable, Hashable
 
 import numpy as np
@@ -52,18 +51,12 @@ class FusedCarry:
         program = trace(lambda x, s: torch.cat(carry(x, s)), examples)
         places = {"x[0]": "x[i]", "s[0]": "s[i]"}
         function = c_function(program, places, frozenset(), ["y[i]", "r[i]"], single)
-        # Constants that are read within a choice alone would keep the compiler from taking many places at once.
-        kept = "".join(f"const real c{k} = c[{k}];\n" for k in range(len(function.constants)))
-        body = re.sub(r"\bc\[(\d+)\]", r"c\1", function.body)
         source = [
             mathematics(),
             f"typedef {'float' if single else 'double'} real;",
             "void carry(const real *restrict c, const real *restrict x, const real *restrict s, real *restrict y,\n"
             "           real *restrict r, int64_t first, int64_t last)\n{\n"
-            + kept
-            + "    for (int64_t i = first; i < last; i++) {\n"
-            + body
-            + "\n    }\n}",
+            "    for (int64_t i = first; i < last; i++) {\n" + function.body + "\n    }\n}",
         ]
         self._kernel = compiled("\n\n".join(source)).carry
         self._kernel.restype = None

@@ -58,7 +58,8 @@ def faults(source: str) -> list[str]:
         if not isinstance(node, ast.Call):
             continue
         name = dotted(node.func)
-        if name in FORBIDDEN_CALLS:
+        spelled_out = name == "importlib.import_module" and isinstance(node.args[0], ast.Constant)
+        if name in FORBIDDEN_CALLS and not spelled_out:
             found.append(f"{node.lineno}: calls {name}")
         if name == "torch.load" and keyword(node, "weights_only") is not True:
             found.append(f"{node.lineno}: torch.load without weights_only=True")
