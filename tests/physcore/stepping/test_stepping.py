@@ -211,3 +211,16 @@ def test_a_choice_between_numbers_is_made_in_vectors(noises: int) -> None:
     )
     assert "sqrtps" in made.stdout
     assert "sqrtss" not in made.stdout
+
+
+class Rounded(Driven):
+    """A process whose drift is what rounding leaves of zero."""
+
+    def drift(self, state: Tensor, time: Tensor) -> Tensor:
+        return 1e6 * ((state * state + 1.0) - state * state - 1.0)
+
+
+def test_a_step_that_rounding_decides_is_fused_too() -> None:
+    how = stepping(Rounded(2, 1), torch.float32)
+    states = torch.linspace(-1.0, 1.0, 2 * PATHS).reshape(2, PATHS)
+    assert isinstance(stepper_for(how, states), FusedCpu)
