@@ -73,12 +73,12 @@ def round_down(number: float) -> float:
 
 def _told(distance: xr.Dataset | None, score: str, time: float, last: bool) -> str:
     if last:
-        return "start: states of other paths"
+        return "start: states\nof other paths"
     if distance is None:
         return ""
     entry = distance.sel(score=score, time=time)
     value, floor = float(entry["value"]), float(entry["floor"])
-    return f"distance {value:.3f}, two samples {floor:.3f}" if np.isfinite(value) else ""
+    return f"distance {value:.3f}\ntwo samples {floor:.3f}" if np.isfinite(value) else ""
 
 
 def _curves(part: xr.Dataset, name: str, scores: Sequence[str], times: np.ndarray) -> Figure:

@@ -99,7 +99,7 @@ def test_reversed_samples_stand_below_simulated_ones_with_their_distance() -> No
         np.testing.assert_allclose(shown[3 + i], densities["value"].values[0, i].T)
     titles = [axes.get_title(loc="left") for axes in figure.axes[:6]]
     assert titles[:3] == ["$t = 0$", "$t = 0.5$", "$t = 1$"]
-    told = ["distance 0.200, two samples 0.190", "distance 0.300, two samples 0.100", "start: states of other paths"]
+    told = ["distance 0.200\ntwo samples 0.190", "distance 0.300\ntwo samples 0.100", "start: states\nof other paths"]
     assert titles[3:] == told
     assert "reversed, learned score" in figure.axes[3].get_ylabel()
 
