@@ -12,7 +12,7 @@ anharmonic oscillator has 0.09 and 0.07 of the square of the score as noise at l
 0.29 and 0.15. Once paths part it is useless: in a double well 40 at lag 0.5 and a million at 1, on the swimmer 10 and
 1.8 at lag 2, thousands at 3. The linear-quadratic gain is renewed on the way, so that longer lags are quieter or no
 worse: 0.11 to 0.17 in the double well from lag 0.5 to 3, on the swimmer 1.2 and 0.54 at lag 1, as the other has, 0.45
-and 0.21 at 2, 0.34 and 0.13 at 3. Three targets cost 1.4 to 3 times as much.
+and 0.21 at 2, 0.34 and 0.13 at 3. Three targets at lag 1 cost 11 (double well) to 25 times as much (oscillator).
 
 In many components the Riccati gain needs no matrix for each path where the process has a special form (see
 ``physcore.score.forms``), and where the linearisation is the same everywhere neither gain needs a path at all. The
