@@ -9,6 +9,7 @@ from torch import Tensor
 
 from physcore.errors import DataFileError
 from physcore.process import Process
+from physcore.score.frame_search import FrameSearch
 from physcore.score.importance import TimeProposal
 from physcore.score.lags import LagSchedule, Pilot
 from physcore.score.objectives.objective import Batch, Objective
@@ -47,6 +48,7 @@ class TrajectoryBatches:
         self.states = frames(process, trajectories).to(device)
         # float64: the frame below t - lag must be found exactly, or the lag would jump by a frame.
         self.times = torch.tensor(np.asarray(trajectories["time"].values, dtype=np.float64), device=device)
+        self._search = FrameSearch(self.times)
         self.training = training
         paths = self.states.shape[1]
         if not divided:
@@ -131,7 +133,7 @@ class TrajectoryBatches:
         places, importance = (uniform, None) if proposal is None else proposal.drawn(uniform)
         time = first + (last - first) * places**self.training.early_emphasis
         lag = schedule.lag(time)
-        frame = torch.searchsorted(self.times, time - (1 - 1e-9) * lag, right=True).sub_(1).clamp_(min=0)
+        frame = self._search.last_before(time - (1 - 1e-9) * lag)
         if bool((lag <= 0).any()):
             nearest = torch.searchsorted((self.times[1:] + self.times[:-1]) / 2, time)
             frame = torch.where(lag > 0, frame, nearest)

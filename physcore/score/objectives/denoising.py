@@ -43,7 +43,7 @@ class Denoising(Objective):
         points = samples.state.shape[1]
         score = self._weighed(model, model.weighted(prepared), prepared, samples)
         if samples.norms == (1.0,) * points:
-            return 0.5 * (score - target).square().sum((1, 2)) / points
+            return (0.5 / points) * (score - target).square().sum((1, 2))
         norms = score.new_tensor(samples.norms).unsqueeze(-1)
         terms = 0.5 * norms * (score.square() + target.square()) - score * target
         return terms.sum((1, 2)) / sum(samples.norms)
