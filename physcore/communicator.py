@@ -26,7 +26,8 @@ LAUNCHER_RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 # Those by which torchrun does; all of them must be there.
 TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
-SECONDS_BETWEEN_LOOKS = 0.002
+LONGEST_SLEEP = 0.002  # seconds between looks, a tenth of the time waited so far before
+SHORTEST_SLEEP = 0.00002
 SUMMED = (np.float32, np.float64, np.int32, np.int64)
 
 Made = TypeVar("Made")
@@ -196,9 +197,10 @@ class MPICommunicator(Communicator):
 
     def barrier(self) -> None:
         """Wait until every rank has come here, asleep: a rank that spins would slow the one it waits for."""
-        arrived = self._mpi.Ibarrier()
+        arrived, began = self._mpi.Ibarrier(), time.perf_counter()
         while not arrived.Test():
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            waited = time.perf_counter() - began
+            time.sleep(min(max(SHORTEST_SLEEP, 0.1 * waited), LONGEST_SLEEP))
 
 
 def launched_ranks() -> int:
