@@ -233,8 +233,10 @@ def check_pool(references: "dict[str, Reference]", settings: Comparison, paths: 
 
 def _components(job: Job, process: "Process") -> Sequence[int]:
     """Return the components that a score will hold, of a run that is still to be fitted; all where it is not said."""
+    from physcore.registry import name_and_parameters
+
     fit = job.settings.sections.get("fit")
-    driven = fit is not None and fit.model.get("components") == "driven"
+    driven = fit is not None and name_and_parameters(fit.model)[1].get("components") == "driven"
     return process.driven if driven else range(process.dimension)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physcore.registry import NAMED
+from physcore.registry import NAMED, name_and_parameters
 
 __all__ = ["Comparison", "Reversal", "nearest_saved"]
 
@@ -100,11 +100,10 @@ class Comparison:
 def _named(kind: str, given: list[str | dict[str, Any]] | None) -> list[tuple[str, dict[str, Any]]] | None:
     if given is None:
         return None
-    specs = [{"name": spec} if isinstance(spec, str) else spec for spec in given]
-    for spec in specs:
-        if not isinstance(spec.get("name"), str):
+    for spec in given:
+        if not isinstance(spec, str) and not isinstance(spec.get("name"), str):
             raise ValueError(f"each of `{kind}` must be a name or have a `name`; got {spec!r}.")
-    return [(spec["name"], {key: value for key, value in spec.items() if key != "name"}) for spec in specs]
+    return list(map(name_and_parameters, given))
 
 
 def _check_once(kind: str, named: list[tuple[str, dict[str, Any]]] | None) -> None:

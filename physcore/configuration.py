@@ -158,10 +158,14 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the values of ``over``; mappings are merged, unless they name different parts."""
+    """Return ``base`` with the values of ``over``; mappings are merged, unless they name different parts.
+
+    A name in the place of a part means the part of that name.
+    """
     result = dict(base)
-    for key, value in over.items():
+    for key, given in over.items():
         old = base.get(key)
+        value = {"name": given} if isinstance(given, str) and isinstance(old, dict) and "name" in old else given
         if isinstance(old, dict) and isinstance(value, dict) and old.get("name") == value.get("name", old.get("name")):
             result[key] = merged(old, value)
         else:

@@ -17,7 +17,7 @@ from typing import Any
 
 from physcore.plain_values import typed
 
-__all__ = ["NAMED", "build", "load", "name_of", "names", "plain"]
+__all__ = ["NAMED", "build", "load", "mappings", "name_and_parameters", "name_of", "names", "plain"]
 
 NAMED = "names of"  # key of the metadata of a field that takes registered names: their group
 GROUPS = (
@@ -113,6 +113,28 @@ def build(group: str, name: str, parameters: Mapping[str, Any], *leading: Any) -
         return part(*leading, **{key: _given(key, value, hints.get(key, Any)) for key, value in parameters.items()})
     except ValueError as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+def name_and_parameters(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name of a part and its parameters.
+
+    Arguments:
+        spec: A mapping of the ``name`` and the parameters, or the name alone.
+    """
+    if isinstance(spec, str):
+        return spec, {}
+    return spec["name"], {key: value for key, value in spec.items() if key != "name"}
+
+
+def mappings(spec: Any) -> Any:
+    """Return parts that may be given by their names alone as mappings, so that one setting is written one way.
+
+    Arguments:
+        spec: A mapping or a name, or a list of such; anything else is returned as it is.
+    """
+    if isinstance(spec, list):
+        return [mappings(entry) for entry in spec]
+    return {"name": spec} if isinstance(spec, str) else spec
 
 
 def plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ import yaml
 
 from physcore.configuration import parse_yaml
 from physcore.plain_values import typed
-from physcore.registry import NAMED, names, suggestion
+from physcore.registry import NAMED, mappings, names, suggestion
 
 __all__ = ["OptionParser", "Settings", "Shared"]
 
@@ -274,6 +274,8 @@ def _instantiate(section: type, values: Mapping[str, Any]) -> Any:
     for field in dataclasses.fields(section):
         value, kind = values[field.name], field.type
         nested = isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict)
+        if NAMED in field.metadata and kind is not str:
+            value = mappings(value)
         arguments[field.name] = _instantiate(cast(type, kind), value) if nested else value
     return section(**arguments)
 

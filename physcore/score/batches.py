@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from physcore.errors import DataFileError
@@ -16,7 +17,7 @@ from physcore.score.objectives.objective import Batch, Objective
 from physcore.score.training import Training
 from physcore.trajectory import frames
 
-__all__ = ["TrajectoryBatches"]
+__all__ = ["TrajectoryBatches", "check_room"]
 
 PILOT_STATES = 1_048_576
 
@@ -51,14 +52,9 @@ class TrajectoryBatches:
         self._search = FrameSearch(self.times)
         self.training = training
         paths = self.states.shape[1]
-        if not divided:
-            self.training_paths = self.held_out_paths = range(paths)
-            return
-        held_out = math.ceil(paths * training.held_out)
-        if held_out >= paths:
-            raise DataFileError(f"{paths} paths are too few to hold out {held_out} and train on the others.")
-        self.training_paths = range(paths - held_out)
-        self.held_out_paths = range(paths - held_out, paths)
+        trained = paths - _held_out(paths, training) if divided else paths
+        self.training_paths = range(trained)
+        self.held_out_paths = range(trained if divided else 0, paths)
 
     def time_range(self, schedule: LagSchedule) -> tuple[float, float]:
         """Return the first and last time to train for.
@@ -71,19 +67,7 @@ class TrajectoryBatches:
             DataFileError: If the trajectories are shorter than the lag.
             ValueError: If the first time of the settings lies outside the trajectories.
         """
-        start, end, first = float(self.times[0]), float(self.times[-1]), self.training.first_time
-        if first is None:
-            candidates = torch.linspace(start, end, 1024, dtype=torch.float64)
-            reached = candidates - schedule.lag(candidates) >= start - 1e-9
-            lag = float(schedule.lag(candidates[-1:]))
-            if not reached[:-1].any():
-                raise DataFileError(f"trajectories end at {end:g}; a lag of {lag:g} after {start:g} needs longer ones.")
-            first = start + float(schedule.lag(candidates[reached.int().argmax()]))
-            if first == start and lag > 0:
-                first = float(self.times[1])
-        elif not start < first < end:
-            raise ValueError(f"`first_time` must lie inside ({start:g}, {end:g}); got {first:g}.")
-        return first, end
+        return _trained_range(self.times, schedule, self.training)
 
     @property
     def pilot(self) -> Pilot:
@@ -150,3 +134,47 @@ class TrajectoryBatches:
     def _drawn_range(self, objective: Objective) -> tuple[float, float]:
         first, last = self.time_range(objective.schedule)
         return first, last + objective.spread * float(objective.schedule.lag(self.times[-1:]))
+
+
+def check_room(paths: int, times: NDArray[np.float64], schedule: LagSchedule, training: Training) -> None:
+    """Refuse trajectories with too few paths or too short a time for a fit, before they are simulated.
+
+    Arguments:
+        paths: Number of paths.
+        times: Times of the frames.
+        schedule: Lags of the objective.
+        training: Settings of the fit.
+
+    Raises:
+        ValueError: If they do not suffice.
+    """
+    try:
+        _held_out(paths, training)
+        if schedule.known:
+            _trained_range(torch.from_numpy(times), schedule, training)
+    except DataFileError as error:  # there is no file yet
+        raise ValueError(str(error)) from error
+
+
+def _held_out(paths: int, training: Training) -> int:
+    """Return how many of the paths are not trained on."""
+    number = math.ceil(paths * training.held_out)
+    if number >= paths:
+        raise DataFileError(f"{paths} paths are too few to hold out {number} and train on the others.")
+    return number
+
+
+def _trained_range(times: Tensor, schedule: LagSchedule, training: Training) -> tuple[float, float]:
+    start, end, first = float(times[0]), float(times[-1]), training.first_time
+    if first is None:
+        candidates = torch.linspace(start, end, 1024, dtype=torch.float64)
+        reached = candidates - schedule.lag(candidates) >= start - 1e-9
+        lag = float(schedule.lag(candidates[-1:]))
+        if not reached[:-1].any():
+            raise DataFileError(f"trajectories end at {end:g}; a lag of {lag:g} after {start:g} needs longer ones.")
+        first = start + float(schedule.lag(candidates[reached.int().argmax()]))
+        if first == start and lag > 0:
+            first = float(times[1])
+    elif not start < first < end:
+        raise ValueError(f"`first_time` must lie inside ({start:g}, {end:g}); got {first:g}.")
+    return first, end

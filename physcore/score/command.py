@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from physcore.command import Command, Job
 from physcore.configuration import default_run, merged, target_run
-from physcore.registry import NAMED, load, names
+from physcore.registry import NAMED, load, name_and_parameters, names
 from physcore.score.training import Training
 
 if TYPE_CHECKING:
@@ -21,26 +21,26 @@ class Fit:
     """What to learn and how.
 
     Arguments:
-        objective: Registered ``name`` of the objective, and its parameters.
-        model: Registered ``name`` of the parametrisation, and its parameters.
+        objective: The objective, a registered name or a mapping of its ``name`` and parameters.
+        model: The parametrisation, likewise.
         training: Steps, batch, learning rate and the rest.
-        online: Registered ``name`` of what simulates fresh trajectories while learning, and its parameters; the run's
-            own trajectories are learned from when null.
+        online: What simulates fresh trajectories while learning, likewise; the run's own trajectories are learned from
+            when null.
     """
 
-    objective: dict[str, Any] = dataclasses.field(
+    objective: str | dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"name": "local-denoising"}, metadata={NAMED: "physcore.objectives"}
     )
-    model: dict[str, Any] = dataclasses.field(
+    model: str | dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"name": "local"}, metadata={NAMED: "physcore.models"}
     )
     training: Training = dataclasses.field(default_factory=Training)
-    online: dict[str, Any] | None = dataclasses.field(default=None, metadata={NAMED: "physcore.sources"})
+    online: str | dict[str, Any] | None = dataclasses.field(default=None, metadata={NAMED: "physcore.sources"})
 
     def __post_init__(self) -> None:
         for part, group in (("objective", "objectives"), ("model", "models"), ("online", "sources")):
             spec = getattr(self, part)
-            if spec is not None and not isinstance(spec.get("name"), str):
+            if isinstance(spec, dict) and not isinstance(spec.get("name"), str):
                 raise ValueError(f"`{part}` must have a `name`; known: {', '.join(names(f'physcore.{group}'))}.")
 
 
@@ -98,15 +98,21 @@ class FitCommand(Command):
         return base_online(target) if named and not Path(target).is_dir() else base_of_run(target)
 
     def check(self, job: Job) -> None:
-        """Refuse an objective, a model or a source that cannot be built, and noise that depends on the state."""
+        """Refuse what cannot be built, noise that depends on the state, and lags that outlast the simulation."""
         from physcore.diffusivity import check_additive
 
-        check_additive(job.process())
-        settings = job.settings.sections["fit"]
-        _built("objectives", settings.objective)
+        process, settings = job.process(), job.settings.sections["fit"]
+        check_additive(process)
+        objective = _built("objectives", settings.objective)
+        objective.schedule.check(process)
         _built("models", settings.model)
+        simulation = job.settings.sections.get("simulate")
         if settings.online is not None:
-            _built("sources", settings.online).check(job.process())
+            _built("sources", settings.online).check(process)
+        elif simulation is not None:
+            from physcore.score.batches import check_room
+
+            check_room(simulation.paths, simulation.times, objective.schedule, settings.training)
 
     def done(self, job: Job) -> bool:
         """Return whether the score asked for is there."""
@@ -253,8 +259,7 @@ def check_same_process(job: Job) -> None:
         raise ValueError(f"{path} holds a run of another process ({'; '.join(changed)}); name another directory.")
 
 
-def _built(group: str, spec: dict[str, Any]) -> Any:
+def _built(group: str, spec: str | dict[str, Any]) -> Any:
     from physcore.registry import build
 
-    parameters = {key: value for key, value in spec.items() if key != "name"}
-    return build(f"physcore.{group}", spec["name"], parameters)
+    return build(f"physcore.{group}", *name_and_parameters(spec))

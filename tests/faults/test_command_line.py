@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from physcore.configuration import default_run, parse_yaml
+from physcore.configuration import default_run, parse_yaml, target_run
 from physcore.device import resolve_device
 from physcore.registry import names
 
@@ -456,11 +456,49 @@ def test_options_may_be_written_with_dashes_or_underscores(command: Run, tmp_pat
         (["ornstein-uhlenbeck", "--fit.objective.lag", "-1"], "`lag`"),
         (["ornstein-uhlenbeck", "--fit.model.name", "unet"], "'unet'"),
         (["ornstein-uhlenbeck", "--simulate.scheme", "milstein"], "'milstein'"),
+        (["ornstein-uhlenbeck", "--fit.objective.lag", "700"], "a lag of 700"),
+        (["ornstein-uhlenbeck", "--fit.training.first_time", "700"], "`first_time`"),
+        (["active-swimmer", "--fit.objective", "{name: local-denoising, lag: {name: clock, gap: 0.1}}"], "no clock"),
+        (["ornstein-uhlenbeck", "--simulate.paths", "1"], "too few to hold out"),
     ],
-    ids=["reference", "times", "samples", "twice", "blocks", "period", "parity", "objective", "model", "scheme"],
+    ids=[
+        *("reference", "times", "samples", "twice", "blocks", "period", "parity", "objective", "model", "scheme"),
+        *("lag", "first-time", "clock", "one-path"),
+    ],
 )
 def test_a_later_stage_that_cannot_work_is_refused_before_the_first_begins(
     command: Run, tmp_path: Path, words: list[str], part: str
 ) -> None:
     command("run", *words, "--out", tmp_path / "run").check_error(2, part)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["fit.objective", "implicit-score-matching"], ["fit.objective", "{name: implicit-score-matching}"]),
+        (["fit.model", "direct"], ["fit.model", "{name: direct}"]),
+        (["fit.online", "simulation"], ["fit.online", "{name: simulation}"]),
+        (
+            ["compare.references", "[exact, gaussian-fit]"],
+            ["compare.references", "[{name: exact}, {name: gaussian-fit}]"],
+        ),
+    ],
+    ids=["objective", "model", "online", "references"],
+)
+def test_a_name_alone_is_the_part_of_that_name(command: Run, words: list[str], option: list[str]) -> None:
+    ways = [["--" + way[0], way[1]] for way in (words, option)]
+    ways.append([f"--{words[0]}={words[1]}"])
+    printed = {command("run", "ornstein-uhlenbeck", *way, "--print_config").out for way in ways}
+    assert len(printed) == 1
+    section, key = words[0].split(".")
+    assert parse_yaml(printed.pop())[section][key] == parse_yaml(option[1])
+
+
+def test_a_name_alone_in_a_file_keeps_what_the_default_run_says_of_that_part(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "process: active-swimmer\nfit: {objective: path-weighted-denoising, model: direct}\n"
+    )
+    fit = target_run(str(tmp_path / "mine.yaml"))["fit"]
+    assert fit["objective"] == {"name": "path-weighted-denoising", "lag": 1.0}
+    assert fit["model"] == {"name": "direct"}

@@ -9,6 +9,7 @@ Both are measured on simulated states (see ``kernel_error``), after a few of the
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ class AutomaticLag(LagSchedule):
 
     Source: derived.
     """
+
+    known: ClassVar[bool] = False
 
     effective_samples: float = 30_000.0
     longest: float | None = None

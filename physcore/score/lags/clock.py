@@ -8,10 +8,12 @@ lag depends on the clock alone.
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from physcore.process import Process
 from physcore.score.kernels import Kernel
 from physcore.score.lags.growth import longest_lags, shortened
 from physcore.score.lags.schedule import LagSchedule, Pilot
@@ -41,6 +43,8 @@ class ClockLag(LagSchedule):
         denoising score matching for nonlinear diffusions (2024).
     """
 
+    known: ClassVar[bool] = False
+
     gap: float
     growth: float = 1.0
 
@@ -55,17 +59,15 @@ class ClockLag(LagSchedule):
             "`ClockLag` knows its lags once it is fitted to a process: use `schedule.fitted(pilot, None)`."
         )
 
+    def check(self, process: Process) -> None:
+        """Refuse a process without a clock; see ``LagSchedule.check``."""
+        _readings(process, torch.zeros(1, dtype=torch.float64))
+
     def fitted(self, pilot: Pilot, kernel: Kernel | None) -> TabulatedLag:
         """Return the lags of a process; see ``LagSchedule.fitted``."""
         times = pilot.times.double().cpu()
         dense = torch.linspace(float(times[0]), float(times[-1]), READINGS, dtype=torch.float64)
-        clock = pilot.process.clock(dense)
-        if clock is None:
-            raise ValueError(
-                f"{type(pilot.process).__name__} has no clock: its drift and noise are not known to be separable in "
-                "time. Use the lag fixed or automatic."
-            )
-        readings, moments = clock.double().numpy(), dense.numpy()
+        readings, moments = _readings(pilot.process, dense).double().numpy(), dense.numpy()
         if not (np.diff(readings) > 0).all():
             raise ValueError(f"the clock of {type(pilot.process).__name__} must increase.")
         # Where the first frame stops being the start, the lag has a kink.
@@ -74,3 +76,13 @@ class ClockLag(LagSchedule):
         start = np.interp(np.interp(at, moments, readings) - self.gap, readings, moments)
         lags = shortened(at, at - start, longest_lags(pilot, kernel, self.growth))
         return TabulatedLag(times=tuple(at.tolist()), lags=tuple(lags.tolist()))
+
+
+def _readings(process: Process, time: torch.Tensor) -> torch.Tensor:
+    clock = process.clock(time)
+    if clock is None:
+        raise ValueError(
+            f"{type(process).__name__} has no clock: its drift and noise are not known to be separable in time. Use "
+            "the lag fixed or automatic."
+        )
+    return clock

@@ -34,6 +34,7 @@ class LagSchedule(abc.ABC):
     """
 
     group: ClassVar[str] = "physcore.lags"
+    known: ClassVar[bool] = True  # before the schedule is fitted
 
     @abc.abstractmethod
     def lag(self, time: Tensor) -> Tensor:
@@ -44,6 +45,16 @@ class LagSchedule(abc.ABC):
 
         Returns:
             Lags, shape of ``time``, not negative, [time].
+        """
+
+    def check(self, process: Process) -> None:
+        """Refuse a process that the schedule does not suit, before anything is simulated.
+
+        Arguments:
+            process: The process.
+
+        Raises:
+            ValueError: If it does not suit; the reason is given.
         """
 
     def fitted(self, pilot: Pilot, kernel: Kernel | None) -> "LagSchedule":
