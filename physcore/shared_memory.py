@@ -87,8 +87,12 @@ def _made(size: int) -> int | None:
     """Return the descriptor of a new file without a name, None where it cannot be had."""
     try:
         file = os.memfd_create("physcore")
-        os.truncate(file, size)
     except (AttributeError, OSError):
+        return None
+    try:
+        os.truncate(file, size)
+    except OSError:
+        os.close(file)
         return None
     return file
 

@@ -106,6 +106,7 @@ def _dataset(
             "time": ("time", times, {"long_name": "time", "units": process.time_units}),
         },
         {
+            "Conventions": "CF-1.11",
             "process": name_of(type(process)) or type(process).__qualname__,
             "components": " ".join(names[i] for i in score.components),
             "paths": paths,

@@ -92,8 +92,8 @@ def _title(name: str) -> str:
 
 
 def _results(dataset: xr.Dataset, title: str, file: str, times: Sequence[float]) -> Results:
-    about: dict[str, Any] = {str(key).replace("_", " "): value for key, value in dataset.attrs.items()}
-    about.pop("process", None)
+    told = {key: value for key, value in dataset.attrs.items() if key not in ("process", "Conventions")}
+    about: dict[str, Any] = {str(key).replace("_", " "): value for key, value in told.items()}
     return Results(
         title=str(about.pop("title", title)),
         file=file,

@@ -103,6 +103,7 @@ def test_of_a_score_of_driven_components_nothing_else_is_reported(data: xr.Datas
     for name in ("value", "standard_error"):
         assert np.isnan(result[name].sel(selection=["full", "x0"])).all()
     assert result.attrs["components"] == "x1"
+    assert result.attrs["Conventions"].startswith("CF-")
     table = error_table(result.expand_dims("reference"), [1.0]).splitlines()
     assert table[2].count("not trained") == 2
     assert table[2].endswith("9 ± 0")

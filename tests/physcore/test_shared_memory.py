@@ -36,3 +36,14 @@ def test_without_such_files_there_is_none(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delattr(os, "memfd_create")
     with shared_array((10,), np.float64, SerialCommunicator()) as shared:
         assert shared is None
+
+
+def test_a_file_that_cannot_be_so_large_is_not_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, size: int) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "truncate", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    with shared_array((10,), np.float64, SerialCommunicator()) as shared:
+        assert shared is None
+    assert len(os.listdir("/proc/self/fd")) == before
