@@ -1,6 +1,8 @@
 """Fused stepping on a GPU: the traced step in a CUDA kernel, one thread a path."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +69,24 @@ def _built(source: str) -> Callable[..., Any]:
     if compile_kernel is None:
         raise CompilerMissing(f"torch {torch.__version__} cannot compile CUDA kernels at run time")
     try:
-        kernel: Callable[..., Any] = compile_kernel(source, "advance_paths")
+        with without_toolkit():
+            kernel: Callable[..., Any] = compile_kernel(source, "advance_paths")
     except (RuntimeError, OSError) as error:
         raise CompilerMissing(f"the CUDA kernel cannot be compiled: {str(error)[:500]}") from error
     return kernel
+
+
+@contextlib.contextmanager
+def without_toolkit() -> Iterator[None]:
+    """Let torch compile where no CUDA toolkit is installed beside it.
+
+    Its runtime compiler comes with it, and our source needs no headers; but torch wants to know where they are.
+    """
+    from torch.utils import cpp_extension
+
+    found = cpp_extension.CUDA_HOME
+    try:
+        cpp_extension.CUDA_HOME = found or str(Path(torch.__file__).parent)
+        yield
+    finally:
+        cpp_extension.CUDA_HOME = found

@@ -1,19 +1,25 @@
-"""The CUDA source does what the C source does: as C++ with its threads in a loop, and on a GPU where there is one."""
+"""The CUDA source does what the C source does: as C++ with its threads in a loop, and on a GPU where there is one.
+
+NVIDIA's runtime compiler needs no GPU: where it is installed (``pip install nvidia-cuda-nvrtc``) it takes the source.
+"""
 
 import ctypes
+import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils import cpp_extension
 
 from physcore import Process
 from physcore.stepping import Stepping
 from physcore.stepping.fused_cpu import FusedCpu
-from physcore.stepping.fused_cuda import FusedCuda
+from physcore.stepping.fused_cuda import FusedCuda, without_toolkit
 from physcore.stepping.kernel_source import FusedStep, traced_step
 from physcore.streams import Streams
 from simulations import ActiveSwimmer, EulerMaruyama, OrnsteinUhlenbeck
@@ -118,6 +124,50 @@ def test_the_cuda_source_takes_the_steps_of_the_c_source(
     found = emulated(tmp_path, work, step, saved, 2**33, paths)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert (found[:, -1] - found[:, 0]).abs().max() > 0.1
+
+
+@pytest.fixture
+def runtime_compiler(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Torch's way to NVIDIA's runtime compiler, where that is installed and a toolkit is not."""
+    package = importlib.util.find_spec("nvidia")
+    folders = [] if package is None else map(Path, package.submodule_search_locations or ())
+    found = sorted(path for folder in folders for path in folder.glob("*/lib/libnvrtc*.so.*"))
+    if not found:
+        pytest.skip("needs NVIDIA's runtime compiler: pip install nvidia-cuda-nvrtc")
+    *_, library = (ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL) for path in found)  # what is built in comes first
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", None)
+    monkeypatch.setattr(torch.cuda._utils, "_get_gpu_rtc_library", lambda: library)
+    return torch.cuda._utils._nvrtc_compile
+
+
+@pytest.mark.parametrize("three_point", [False, True], ids=["gaussian", "three-point"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_runtime_compiler_takes_the_cuda_source(
+    runtime_compiler: Any, name: str, dtype: torch.dtype, three_point: bool
+) -> None:
+    work = stepping(PROCESSES[name], dtype, three_point=three_point)
+    source, _ = traced_step(work).source(single=dtype == torch.float32, three_point=three_point, cuda=True)
+    with without_toolkit():
+        binary, entry = runtime_compiler(source, "advance_paths", "90")
+    assert entry == "advance_paths"
+    assert binary[:4] == b"\x7fELF"
+
+
+def test_no_toolkit_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def compiled(source: str, name: str) -> None:
+        asked.append(cpp_extension.include_paths("cuda"))
+
+    monkeypatch.setattr(torch.cuda, "_compile_kernel", compiled)
+    for toolkit in (None, "/usr/local/cuda"):
+        monkeypatch.setattr(cpp_extension, "CUDA_HOME", toolkit)
+        work = stepping(PROCESSES["swimmer"], torch.float32)
+        FusedCuda(work, traced_step(work))
+        assert toolkit == cpp_extension.CUDA_HOME
+    assert "/usr/local/cuda/include" in asked[1]
+    assert "/usr/local/cuda/include" not in asked[0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
