@@ -31,7 +31,7 @@ from physcore.score.kernels import Kernel, LocalLinear
 from physcore.score.lags import LagSchedule
 from physcore.score.objectives.denoising import Denoising
 from physcore.score.objectives.objective import Batch, Sampler, Samples, checked_lag
-from physcore.score.transitions import LocalTransition
+from physcore.score.transitions import DenseTransition, LocalTransition
 from physcore.small_matrices import solve_lower, solve_transposed
 
 __all__ = ["MixtureDenoising", "mixture_score"]
@@ -80,9 +80,10 @@ class MixtureDenoising(Denoising):
             transition = transitions(state, batch.start, batch.time - batch.start)
             noise = torch.randn(state.T.shape, generator=generator, dtype=state.dtype, device=state.device)
             points = transition.state(noise)
+            kernels = DenseTransition(transition.mean, transition.factor)
             every = torch.arange(len(points), device=state.device)
             rows = torch.split(every, self._rows_at_once(process.dimension))
-            targets = [self._targets(transition, points, batch.time, each) for each in rows]
+            targets = [self._targets(kernels, points, batch.time, each) for each in rows]
             return Samples(
                 state=points.unsqueeze(1),
                 time=batch.time,
@@ -96,13 +97,13 @@ class MixtureDenoising(Denoising):
         groups = LARGEST_CHUNK // (self.starts * dimension) ** 2
         return max(1, groups) * self.starts
 
-    def _targets(self, transition: LocalTransition, points: Tensor, time: Tensor, rows: Tensor) -> Tensor:
+    def _targets(self, kernels: LocalTransition, points: Tensor, time: Tensor, rows: Tensor) -> Tensor:
         """Return the targets of some points, whole groups of them but for the last."""
         missing = -len(rows) % self.starts
         groups = torch.cat([rows, rows[-1:].expand(missing)]).reshape(-1, self.starts)
         real = (torch.arange(groups.numel(), device=rows.device) < len(rows)).reshape(groups.shape)
         together = (time[groups].unsqueeze(-1) == time[groups].unsqueeze(-2)) & real.unsqueeze(-2)
-        return mixture_score(transition, points[groups], groups, together).flatten(0, 1)[: len(rows)]
+        return mixture_score(kernels, points[groups], groups, together).flatten(0, 1)[: len(rows)]
 
 
 def mixture_score(transition: LocalTransition, points: Tensor, starts: Tensor, together: Tensor) -> Tensor:

@@ -73,10 +73,6 @@ class SharedTransitions:
             self._operators[key] = self._fitted(index, dtype, device)
         return self._operators[key]
 
-    def covariance(self, lag: Tensor) -> Tensor:
-        """Return the covariances after lags of shape ``(batch,)``, shape ``(batch, d, d)``, float64."""
-        return self._response(lag).covariance.permute(2, 0, 1)
-
     def _response(self, lag: Tensor) -> LinearResponse:
         return linear_response(self.jacobian.unsqueeze(-1), (self.noise @ self.noise.T).unsqueeze(-1), lag)
 
@@ -156,6 +152,16 @@ class _Parts:
             result[:, rows] = torch.einsum("ndb,nb->db", products, polynomials)
         return result
 
+    def matrices(self, name: str) -> Tensor:
+        """Return an operator itself, shape ``(d, d, batch)``."""
+        made = [torch.einsum("nij,nb->ijb", getattr(operators, name), known) for _, operators, known in self.parts]
+        if len(made) == 1:
+            return made[0]
+        result = made[0].new_empty(*made[0].shape[:2], len(self.lag))
+        for (rows, *_), matrix in zip(self.parts, made, strict=True):
+            result[:, :, rows] = matrix
+        return result
+
 
 @dataclasses.dataclass(frozen=True)
 class SharedTransition(LocalTransition):
@@ -172,8 +178,7 @@ class SharedTransition(LocalTransition):
     @property
     def factor(self) -> Tensor:
         """Lower Cholesky factors, shape ``(d, d, batch)`` or ``(d, d, 1)``."""
-        lower: Tensor = torch.linalg.cholesky(self.parts.transitions.covariance(self.parts.lag))
-        return lower.permute(1, 2, 0).to(self.mean)
+        return self.parts.matrices("factor")
 
     def state(self, noise: Tensor) -> Tensor:
         """Return points, shape ``(batch, d)``; see ``LocalTransition.state``."""
