@@ -500,5 +500,5 @@ def test_a_name_alone_in_a_file_keeps_what_the_default_run_says_of_that_part(tmp
         "process: active-swimmer\nfit: {objective: path-weighted-denoising, model: direct}\n"
     )
     fit = target_run(str(tmp_path / "mine.yaml"))["fit"]
-    assert fit["objective"] == {"name": "path-weighted-denoising", "lag": 1.0}
+    assert fit["objective"] == {"name": "path-weighted-denoising", "lag": 1.0, "targets": 1}
     assert fit["model"] == {"name": "direct"}
