@@ -30,7 +30,7 @@ __all__ = [
     "write_tensors",
 ]
 
-SCORE_FORMAT = 2
+SCORE_FORMAT = 3
 KEPT_CHECKPOINTS = 2
 BEST_SCORE = "best.pt"
 METRICS = "metrics.csv"

@@ -4,11 +4,12 @@ r"""The local parametrisation of a score.
           L L^T = \int_0^w e^{J u} Q e^{J^T u}\,du, \quad J = \nabla f(y, t)
 
 :math:`L` is the Cholesky factor of the covariance that the dynamics, linearised at the evaluation point itself, build
-up over a window :math:`w`. Where the density is thin because the dynamics contract, :math:`L` is thin in the same
-direction, and the network :math:`n_\theta` has numbers of order one to learn. The loss is measured in the same frame,
-:math:`|L^T (s_\theta - s)|^2`: a weight that depends on the evaluation point alone leaves the minimiser the score;
-one that depended on where the transition started would not. Where only driven components are learned they come last in
-:math:`L`, of which the lower right block then is the frame; see ``frames``.
+up over a window :math:`w`, or soon after the start :math:`t_0` over :math:`w \tanh((t - t_0) / w)`. Where the density
+is thin because the dynamics contract, :math:`L` is thin in the same direction, and the network :math:`n_\theta` has
+numbers of order one to learn. The loss is measured in the same frame, :math:`|L^T (s_\theta - s)|^2`: a weight that
+depends on the evaluation point alone leaves the minimiser the score; one that depended on where the transition started
+would not. Where only driven components are learned they come last in :math:`L`, of which the lower right block then is
+the frame; see ``frames``.
 
 Source: derived.
 """
@@ -98,7 +99,9 @@ class LocalScore(ScoreModel):
             duration = time.new_full((1,), self.window)
         else:
             # Since the start no more has built up; what moves the frame with time alone leaves the minimiser the score.
-            duration = (time - self.start).clamp(SHORTEST_WINDOW * self.window, self.window)
+            # The window is neared smoothly: a kink in time would be the network's to learn.
+            reached = torch.tanh((time - self.start) / self.window)
+            duration = self.window * reached.clamp_min(SHORTEST_WINDOW)
         displacement, covariance = self.linearization.moments(state, time, duration)
         drift = self.process.drift(state, time) / self.drift_scale
         moved = (displacement / covariance.diagonal().T.sqrt()).T
