@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.contour import QuadContourSet
 
+from analysis.rounding import rounded
 from physcore.variable import axis_label
 
 __all__ = ["density_contours", "signed_ticks", "time_label", "variable_label"]
@@ -39,7 +40,7 @@ def signed_ticks(bar: Colorbar, bound: float) -> None:
         bound: The largest absolute value that has a colour of its own.
     """
     ticks = [-bound, -bound / 5, 0, bound / 5, bound]
-    bar.set_ticks(ticks, labels=[f"{tick:.2g}".replace("-", "−") for tick in ticks])
+    bar.set_ticks(ticks, labels=[rounded(float(f"{tick:.2g}")) or "" for tick in ticks])
     bar.ax.minorticks_off()
 
 
