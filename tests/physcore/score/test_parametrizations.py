@@ -30,7 +30,7 @@ from physcore.score import (
 from physcore.score.components import Components
 from physcore.score.parametrizations.marginals import Interpolation, moments_at_knots
 from physcore.solvable import SolvableProcess
-from simulations import ActiveSwimmer, LogisticPrior, MixturePrior, MovingTrap, OrnsteinUhlenbeck, simulate
+from simulations import ActiveSwimmer, DoubleWell, LogisticPrior, MixturePrior, MovingTrap, OrnsteinUhlenbeck, simulate
 
 TRAP = OrnsteinUhlenbeck.rotating_trap(stiffness=2.0)
 # A particle with inertia on a spring, its velocity last and first.
@@ -136,6 +136,19 @@ def test_the_local_score_is_shown_the_inverse_hyperbolic_sine_of_the_drift() -> 
     torch.testing.assert_close(shown.double(), exact, rtol=1e-6, atol=0)
     differentiated = score.prepare(states.requires_grad_(), time).features[..., 1]
     torch.testing.assert_close(differentiated.detach(), shown, rtol=1e-6, atol=0)
+
+
+def test_the_local_frame_builds_up_over_the_window_which_it_nears_smoothly() -> None:
+    well, window = DoubleWell(), 0.3
+    with torch.random.fork_rng(devices=[]):
+        score = Local(window=window, network=SMALL).build(well, pilot(well, 1000), FixedLag(gap=0.2), (0.1, 1.0))
+    time = torch.linspace(0.1, 1.0, 91)
+    state = torch.full((91, 1), 0.4)
+    rate = float(well.jacobian(state[:1].double(), torch.tensor(0.0)))
+    built_up = window * torch.tanh(time.double() / window)
+    variance = float(well.noise(time[:1])[..., 0, 0]) ** 2 * torch.expm1(2 * rate * built_up) / (2 * rate)
+    frame = score.prepare(state, time).frame.weight(torch.ones(91, 1)).squeeze().double()
+    torch.testing.assert_close(frame, variance.sqrt(), rtol=1e-5, atol=0)
 
 
 def test_directly_whitened_states_have_the_unit_covariance_and_keep_their_places() -> None:
