@@ -150,7 +150,7 @@ class OrnsteinUhlenbeck(SolvableProcess):
         columns = self._linear_part(state).T.contiguous()
         drift = state[..., :1] * columns[0]
         for j in range(1, len(columns)):
-            drift = drift + state[..., j : j + 1] * columns[j]
+            drift = torch.addcmul(drift, state[..., j : j + 1], columns[j])
         return drift
 
     def jacobian(self, state: Tensor, time: Tensor) -> Tensor:
