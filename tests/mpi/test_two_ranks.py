@@ -183,7 +183,7 @@ def test_ranks_of_torchrun_and_of_mpi_learn_the_same(job: Any, torchrun: Run, tm
     for name, value in load_score(other).state_dict().items():
         np.testing.assert_allclose(value, states[name], rtol=1e-3, atol=1e-5, err_msg=name)
     # A single rank draws other noise for the same states; see the whole run of two ranks.
-    np.testing.assert_allclose(alone["validation_loss"], first["validation_loss"], rtol=0.02)
+    np.testing.assert_allclose(alone["validation_loss"], first["validation_loss"], rtol=0.05)
 
 
 def test_e5_what_is_not_finite_on_one_rank_is_skipped_by_all_and_too_much_of_it_ends_all(job: Any) -> None:
