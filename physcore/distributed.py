@@ -2,6 +2,7 @@
 
 import atexit
 import socket
+import time
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from physcore.communicator import SUMMED, Communicator
 
 __all__ = ["TorchCommunicator", "joined"]
+
+LAST_MESSAGE = 0.2  # seconds
 
 
 class TorchCommunicator(Communicator):
@@ -88,4 +91,7 @@ def joined(ranks: Communicator) -> TorchCommunicator:
 
 def _left() -> None:
     if dist.is_initialized():
+        # A thread of gloo may still let go of the last message's tensors, for which it needs the interpreter; were
+        # that about to end, the process would abort. While this one sleeps, the interpreter is the thread's.
+        time.sleep(LAST_MESSAGE)
         dist.destroy_process_group()
