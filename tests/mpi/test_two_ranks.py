@@ -31,6 +31,7 @@ ONLINE = [
     "--online={name: simulation, paths: 2000, duration: 1.0, dt: 0.05, save_every: 5}",
     "--training.steps=30",
     "--training.batch=128",
+    "--training.learning_rate=1e-3",
     "--training.validate_every=15",
     "--training.steps_per_round=10",
     "--objective.lag=0.5",
@@ -183,7 +184,7 @@ def test_ranks_of_torchrun_and_of_mpi_learn_the_same(job: Any, torchrun: Run, tm
     for name, value in load_score(other).state_dict().items():
         np.testing.assert_allclose(value, states[name], rtol=1e-3, atol=1e-5, err_msg=name)
     # A single rank draws other noise for the same states; see the whole run of two ranks.
-    np.testing.assert_allclose(alone["validation_loss"], first["validation_loss"], rtol=0.05)
+    np.testing.assert_allclose(alone["validation_loss"], first["validation_loss"], rtol=0.002)
 
 
 def test_e5_what_is_not_finite_on_one_rank_is_skipped_by_all_and_too_much_of_it_ends_all(job: Any) -> None:
